@@ -1,0 +1,1 @@
+"""hptoolkit: tune neural networks on Optuna in the invariant coordinates of SGD."""
