@@ -1,1 +1,34 @@
-"""hptoolkit: tune neural networks on Optuna in the invariant coordinates of SGD."""
+"""hptoolkit: tune neural networks on Optuna in the invariant coordinates of SGD.
+
+The names below are imported at first use, so that `import hptoolkit` is fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hptoolkit.coordinates import Coordinates as Coordinates
+    from hptoolkit.errors import UserError as UserError
+    from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
+    from hptoolkit.samplers import StudyExhausted as StudyExhausted
+
+_HOMES = {
+    "CoordinateDescentSampler": "hptoolkit.samplers",
+    "Coordinates": "hptoolkit.coordinates",
+    "StudyExhausted": "hptoolkit.samplers",
+    "UserError": "hptoolkit.errors",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hptoolkit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,257 @@
+"""The region searched: a box of raw parameters, cut with a box of coordinates.
+
+A *position* z has one number an axis: the natural logarithm of a coordinate (and of a parameter
+that the coordinates do not name, if its distribution is logarithmic), the value of a linear
+parameter, the index of a categorical choice. In the named coordinates the raw box is a polytope,
+
+    low ≤ A⁻¹ z ≤ high        (logarithms of the factors),
+
+and so is its cut with bounds on coordinates. Nothing is clipped: what lies outside is outside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from hptoolkit.axes import Axis, from_axis, numeric_range, own_axis, rounded, to_axis, to_value
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import UserError, nearest
+from hptoolkit.monomials import Factor
+
+Array = npt.NDArray[np.float64]
+SearchSpace = dict[str, BaseDistribution]
+
+# Slack, in units of z, for a position that arithmetic put just across its border.
+TOLERANCE = 1e-9
+
+
+class Region:
+    """The polytope of positions, and the way from positions to raw parameters and back.
+
+    Args:
+        coordinates: The axes; parameters that they do not name become axes of their own.
+        search_space: Raw parameters' distributions.
+        box: Bounds (low, high) on some of the axes, in the coordinates' own units.
+
+    Raises:
+        UserError: A distribution cannot be laid on a logarithmic axis, coordinates need a
+            parameter that the search space lacks, or the region is empty.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates,
+        search_space: Mapping[str, BaseDistribution],
+        box: Mapping[str, tuple[float, float]] | None = None,
+    ) -> None:
+        self.search_space: SearchSpace = dict(search_space)
+        self.coordinates = _applicable(coordinates, search_space)
+        own = [name for name in search_space if name not in self.coordinates.names]
+        self._own = own
+        low, high = _factor_bounds(self.coordinates.factors, search_space)
+        named = len(self.coordinates.axes)
+        spans = _image(self.coordinates.matrix, low, high)
+        axes = [
+            Axis(name, "log", *span)
+            for name, span in zip(self.coordinates.axes, spans, strict=True)
+        ] + [own_axis(name, search_space[name]) for name in own]
+        self.axes: tuple[Axis, ...] = _cut(axes, box or {})
+        bounds = np.array([(axis.low, axis.high) for axis in self.axes]).reshape(-1, 2)
+        rows = np.zeros((named, len(self.axes)))
+        rows[:, :named] = self.coordinates.inverse
+        self.low, self.high = bounds[:, 0], bounds[:, 1]
+        # The polytope as G z ≤ h: the factors' bounds, then the axes' own.
+        identity = np.eye(len(self.axes))
+        self.inequalities: Array = np.vstack([rows, -rows, identity, -identity])
+        self.offsets: Array = np.concatenate([high, -low, self.high, -self.low])
+        self._middle = self._find_middle(low, high)
+
+    def contains(self, position: Array) -> bool:
+        """Whether a position lies in the region, its border included."""
+        return bool(np.all(self.inequalities @ position <= self.offsets + TOLERANCE))
+
+    def middle(self) -> Array:
+        """The centre of the raw box if it is in the region, else the polytope's deepest point."""
+        return self._middle.copy()
+
+    def interval(self, position: Array, axis: int) -> tuple[float, float]:
+        """The stretch (low, high) of an axis through a position that lies in the region."""
+        slope = self.inequalities[:, axis]
+        others = self.inequalities @ position - slope * position[axis]
+        room = self.offsets - others
+        low = np.max(room[slope < 0] / slope[slope < 0], initial=-math.inf)
+        high = np.min(room[slope > 0] / slope[slope > 0], initial=math.inf)
+        return float(low), float(high)
+
+    def encode(self, params: Mapping[str, Any]) -> Array:
+        """The position of raw parameters. Raises UserError where one has no place on its axis."""
+        named = {name: float(params[name]) for name in self.coordinates.names}
+        point = self.coordinates.from_raw(named)
+        position = [math.log(point[axis]) for axis in self.coordinates.axes]
+        for name in self._own:
+            position.append(to_axis(self.search_space[name], params[name]))
+        return np.array(position, dtype=np.float64)
+
+    def decode(self, position: Array) -> dict[str, Any]:
+        """Raw parameters at a position: what their distributions allow, of plain Python types.
+
+        Values are rounded to 12 significant digits, so that 0.256 reads 0.256; integers, steps and
+        choices go to the nearest one. Recompute coordinates from the result, not from `position`.
+        """
+        factors = self.coordinates.factors
+        logs = self.coordinates.inverse @ position[: len(factors)]
+        params: dict[str, Any] = {}
+        for factor, log in zip(factors, logs, strict=True):
+            value = factor.value(rounded(math.exp(log)))
+            params[factor.name] = to_value(self.search_space[factor.name], value)
+        for name, z in zip(self._own, position[len(factors) :], strict=True):
+            params[name] = from_axis(self.search_space[name], float(z))
+        return {name: params[name] for name in self.search_space}
+
+    def describe(self, params: Mapping[str, Any]) -> dict[str, float]:
+        """The coordinates of raw parameters that were evaluated, by axis."""
+        return self.coordinates.from_raw({n: float(params[n]) for n in self.coordinates.names})
+
+    def check_start(self, start: Mapping[str, Any]) -> Array:
+        """The position of a start, given by all or some raw parameters; the rest from the middle.
+
+        Raises UserError for an unknown name or a start outside the region.
+        """
+        for name in start:
+            if name not in self.search_space:
+                raise UserError(
+                    f"The start names {name!r}, which the search space lacks: "
+                    f"{nearest(name, self.search_space)}."
+                )
+        params = {**self.decode(self.middle()), **start}
+        for name, value in start.items():
+            _check_in_range(name, value, self.search_space[name])
+        position = self.encode(params)
+        for axis, z in zip(self.axes, position, strict=True):
+            if not axis.low - TOLERANCE <= z <= axis.high + TOLERANCE:
+                unit = math.exp if axis.kind == "log" else float
+                raise UserError(
+                    f"The start lies outside the region: {axis.name} is {unit(z):.4g} there, "
+                    f"allowed are {unit(axis.low):.4g} to {unit(axis.high):.4g}. Move the start "
+                    "or widen the region."
+                )
+        return position
+
+    def _find_middle(self, low: Array, high: Array) -> Array:
+        named = len(self.coordinates.axes)
+        middle = (self.low + self.high) / 2
+        if named:
+            middle[:named] = self.coordinates.matrix @ ((low + high) / 2)
+        for i, axis in enumerate(self.axes):
+            if axis.kind == "categorical":
+                middle[i] = 0.0
+        return middle if self.contains(middle) else self._deepest(middle)
+
+    def _deepest(self, middle: Array) -> Array:
+        """The Chebyshev centre, that of the largest ball in the polytope, by linear programming."""
+        from scipy.optimize import linprog
+
+        norms = np.linalg.norm(self.inequalities, axis=1)
+        objective = np.zeros(len(middle) + 1)
+        objective[-1] = -1.0
+        solution = linprog(
+            objective,
+            A_ub=np.column_stack([self.inequalities, norms]),
+            b_ub=self.offsets,
+            bounds=[(None, None)] * len(middle) + [(0, None)],
+        )
+        if not solution.success:
+            raise UserError(
+                "The region is empty: no point of the raw ranges lies within the bounds on the "
+                "coordinates. Widen the ranges or the bounds."
+            )
+        return np.asarray(solution["x"], dtype=np.float64)[:-1]
+
+
+def _applicable(
+    coordinates: Coordinates, search_space: Mapping[str, BaseDistribution]
+) -> Coordinates:
+    """The coordinates, or none of them where none of their parameters is searched."""
+    missing = [name for name in coordinates.names if name not in search_space]
+    if not missing:
+        return coordinates
+    if len(missing) == len(coordinates.names):
+        return Coordinates()
+    given = ", ".join(search_space)
+    raise UserError(
+        f"The coordinates {', '.join(coordinates.axes)} need {', '.join(missing)}, which the "
+        f"search space ({given}) lacks. Search it too, or leave it out of the coordinates."
+    )
+
+
+def _factor_bounds(
+    factors: tuple[Factor, ...], search_space: Mapping[str, BaseDistribution]
+) -> tuple[Array, Array]:
+    """Logarithms of each factor's least and largest value."""
+    bounds = []
+    for factor in factors:
+        least, largest = numeric_range(factor, search_space[factor.name])
+        ends = sorted((factor.value(least), factor.value(largest)))
+        if ends[0] <= 0:
+            remedy = "end below 1" if factor.complement else "start above 0"
+            raise UserError(
+                f"The parameter {factor.name!r} ranges from {least:g} to {largest:g}, so that "
+                f"'{factor}' reaches {ends[0]:g}, which has no place on a logarithmic axis: let "
+                f"its range {remedy}."
+            )
+        bounds.append((math.log(ends[0]), math.log(ends[1])))
+    array = np.array(bounds, dtype=np.float64).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def _image(matrix: Array, low: Array, high: Array) -> list[tuple[float, float]]:
+    """The least and largest value of each row of `matrix` over the box (interval arithmetic)."""
+    positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
+    least, largest = positive @ low + negative @ high, positive @ high + negative @ low
+    return [(float(a), float(b)) for a, b in zip(least, largest, strict=True)]
+
+
+def _cut(axes: list[Axis], box: Mapping[str, tuple[float, float]]) -> tuple[Axis, ...]:
+    names = [axis.name for axis in axes]
+    for name, (least, largest) in box.items():
+        if name not in names:
+            raise UserError(
+                f"Bounds are given for {name!r}, which is no axis: {nearest(name, names)}."
+            )
+        axis = axes[names.index(name)]
+        if not least <= largest or (axis.kind == "log" and least <= 0):
+            raise UserError(
+                f"The bounds of {name!r} are ({least:g}, {largest:g}): two values in rising order "
+                "are needed, above 0 on a logarithmic axis."
+            )
+        ends = (math.log(least), math.log(largest)) if axis.kind == "log" else (least, largest)
+        low, high = max(axis.low, ends[0]), min(axis.high, ends[1])
+        if low > high:
+            raise UserError(
+                f"The region is empty: the bounds ({least:g}, {largest:g}) of {name!r} do not meet "
+                "the raw ranges. Widen one of them."
+            )
+        axes[names.index(name)] = Axis(name, axis.kind, low, high, axis.step)
+    return tuple(axes)
+
+
+def _check_in_range(name: str, value: Any, distribution: BaseDistribution) -> None:
+    if isinstance(distribution, CategoricalDistribution):
+        if value in distribution.choices:
+            return
+        allowed = f"one of {', '.join(map(str, distribution.choices))}"
+    else:
+        low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
+        if low <= value <= high:
+            return
+        allowed = f"{low:g} to {high:g}"
+    raise UserError(
+        f"The start lies outside the region: {name} = {value} there, allowed is {allowed}. "
+        "Move the start or widen the range."
+    )

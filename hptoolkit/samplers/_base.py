@@ -1,0 +1,263 @@
+"""The part that all samplers share: from Optuna's raw names to positions in a region and back.
+
+A sampler here has no state: what it proposes is a pure function of the stored trials, its
+arguments and the trial's number. A study that is killed and resumed, or run by several processes
+on one storage, goes on exactly as one process would.
+
+Optuna asks for parameters late, at the first `suggest`. Choosing in `before_trial` instead, and
+storing the choice at once, lets other workers see it; a trial waits for those numbered before it.
+"""
+
+from __future__ import annotations
+
+import abc
+import copy
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from hptoolkit.axes import random_value
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import UserError
+from hptoolkit.region import Array, Region, SearchSpace
+from hptoolkit.samplers._history import CLAIM, History
+
+# How long a trial waits for an earlier one to announce its choice: its worker may be dead.
+_PATIENCE = timedelta(seconds=2)
+
+COORDINATES = "coordinates"  # user attribute of every trial: its coordinates, by axis
+
+
+class StudyExhausted(RuntimeError):
+    """Raised by `study.ask()` when the search has ended and nothing is left to evaluate."""
+
+
+class CoordinateSampler(BaseSampler, abc.ABC):
+    """A sampler over raw names that searches coordinates; subclasses implement `propose`.
+
+    Args:
+        coordinates: The axes. None or `Coordinates()`: every parameter is an axis of its own.
+        search_space: Raw parameters' distributions, as the objective suggests them. None: they are
+            learned from the first trial, which then runs at `start`.
+        box: Bounds (low, high) on some axes, which cut the region further.
+        start: Raw values of the first point; parameters left out start in the region's middle.
+        seed: Fixes every random choice; None draws one.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates | None = None,
+        *,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        box: Mapping[str, tuple[float, float]] | None = None,
+        start: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.coordinates = coordinates or Coordinates()
+        self.box = dict(box or {})
+        self.start = dict(start or {})
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self._declared = None if search_space is None else dict(search_space)
+        self._region: Region | None = None
+        if self._declared is not None:
+            missing = [n for n in self.coordinates.names if n not in self._declared]
+            if missing:
+                raise UserError(
+                    f"The coordinates {', '.join(self.coordinates.axes)} need "
+                    f"{', '.join(missing)}, which the search space ({', '.join(self._declared)}) "
+                    "lacks. Search it too, or leave it out of the coordinates."
+                )
+            self.region(self._declared).check_start(self.start)
+
+    @abc.abstractmethod
+    def propose(self, region: Region, history: History) -> Array | None:
+        """The position to evaluate next; None if there is none until a running trial ends."""
+
+    def finished(self, region: Region, history: History) -> str | None:
+        """Why the search has ended, in a clause; None while it has not."""
+        return None
+
+    def generator(self, history: History) -> np.random.Generator:
+        """The source of the random choices for the trial being sampled."""
+        return np.random.default_rng([self.seed, history.draws])
+
+    def ends(self, region: Region) -> bool:
+        """Whether the sampler stops a study by itself.
+
+        Told nothing about the problem (no coordinates that apply, no start, no search space), it
+        has no measure of what is fine enough, and goes on for as long as it is asked.
+        """
+        return bool(self.start or self._declared or region.coordinates.axes)
+
+    def region(self, search_space: Mapping[str, BaseDistribution]) -> Region:
+        """The region over a search space."""
+        if self._region is None or self._region.search_space != search_space:
+            self._region = Region(self.coordinates, search_space, self.box)
+        return self._region
+
+    def why_finished(self, study: Study) -> str | None:
+        """Why the search of a study has ended, in a clause; None while it has not."""
+        trials = _stored(study)
+        space = self._search_space(trials)
+        if not space:
+            return None
+        history = History(trials, space, study.direction, len(trials))
+        return self.finished(self.region(space), history)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
+        return dict(self._search_space(_stored(study)))
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        if study._is_multi_objective() or "fixed_params" in trial.system_attrs:
+            return
+        trials = _settled(study, trial)
+        space = self._search_space(trials)
+        if space:
+            params = self._choose(study, trial, trials, space)
+            study._storage.set_trial_system_attr(trial._trial_id, CLAIM, params)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: SearchSpace
+    ) -> dict[str, Any]:
+        _require_single_objective(study)
+        if not search_space:
+            return {}
+        claim = study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM, {})
+        if claim.keys() == search_space.keys():
+            return dict(claim)
+        return self._choose(study, trial, _stored(study), search_space)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        _require_single_objective(study)
+        if self._declared is not None and param_name in self._declared:
+            raise UserError(
+                f"The objective suggests {param_name!r} from {param_distribution}, the sampler was "
+                f"given {self._declared[param_name]}: the value it chose lies outside. Give both "
+                "the same range."
+            )
+        if param_name in self.start and not self._search_space(_stored(study)):
+            value = self.start[param_name]
+            if not param_distribution._contains(param_distribution.to_internal_repr(value)):
+                raise UserError(
+                    f"The start lies outside the region: {param_name} = {value} there, the "
+                    f"objective suggests it from {param_distribution}."
+                )
+            return value
+        return self.first_value(trial, param_name, param_distribution)
+
+    def first_value(self, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        """A value for a parameter that is not (yet) part of the search space: drawn at random."""
+        rng = np.random.default_rng([self.seed, trial.number, crc32(name.encode())])
+        factor = next((f for f in self.coordinates.factors if f.name == name), None)
+        return random_value(distribution, rng, factor)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        if study._is_multi_objective():
+            return
+        names = self.coordinates.names
+        if names and all(name in trial.params for name in names):
+            point = self.coordinates.from_raw({name: trial.params[name] for name in names})
+            study._storage.set_trial_user_attr(trial._trial_id, COORDINATES, point)
+        root = getattr(study, "_study", study)  # Hyperband hands over one bracket of the study
+        if not root._thread_local.in_optimize_loop:
+            return
+        # The trial's result is stored only after this call.
+        ended = copy.copy(trial)
+        ended.state, ended.values = state, list(values) if values is not None else None
+        trials = [ended if t.number == trial.number else t for t in _stored(study)]
+        space = self._search_space(trials)
+        if space:
+            region = self.region(space)
+            history = History(trials, space, study.direction, len(trials))
+            if self.ends(region) and self.finished(region, history):
+                root.stop()
+
+    def _choose(
+        self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
+    ) -> dict[str, Any]:
+        region = self.region(space)
+        history = History(trials, space, study.direction, trial.number)
+        position = self.propose(region, history)
+        if position is not None:
+            return region.decode(position)
+        reason = self.finished(region, history)
+        if self.ends(region) and reason:
+            root = getattr(study, "_study", study)
+            if not root._thread_local.in_optimize_loop:
+                study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                raise StudyExhausted(f"The search has ended: {reason}.")
+            warnings.warn(
+                f"The search has ended: {reason}. The best point is evaluated once more.",
+                stacklevel=2,
+            )
+        best = history.best()
+        return best.params if best else region.decode(region.check_start(self.start))
+
+    def _search_space(self, trials: list[FrozenTrial]) -> SearchSpace:
+        return self._declared if self._declared is not None else _learned(trials)
+
+
+def _learned(trials: list[FrozenTrial]) -> SearchSpace:
+    """What all complete trials suggested, with the range that the latest one used."""
+    finished = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
+    if not finished:
+        return {}
+    common = set(finished[0].distributions)
+    for trial in finished[1:]:
+        if not common <= trial.distributions.keys():
+            common &= trial.distributions.keys()
+    latest = finished[-1].distributions
+    return {name: latest[name] for name in finished[0].distributions if name in common}
+
+
+def _stored(study: Study) -> list[FrozenTrial]:
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def _settled(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+    """The stored trials, once those that began before this one have announced their choice."""
+    deadline = time.monotonic() + _PATIENCE.total_seconds()
+    while True:
+        trials = _stored(study)
+        recently = datetime.now() - _PATIENCE
+        undecided = any(
+            t.state == TrialState.RUNNING
+            and t.number < trial.number
+            and not t.params
+            and CLAIM not in t.system_attrs
+            and t.datetime_start is not None
+            and t.datetime_start > recently
+            for t in trials
+        )
+        if not undecided or time.monotonic() > deadline:
+            return trials
+        time.sleep(0.01)
+
+
+def _require_single_objective(study: Study) -> None:
+    if study._is_multi_objective():
+        raise UserError(
+            f"The study has {len(study.directions)} objectives, this sampler searches for one: "
+            "create the study with a single direction, or use one of Optuna's samplers."
+        )

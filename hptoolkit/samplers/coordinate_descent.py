@@ -1,0 +1,187 @@
+"""Axis-aligned coordinate descent: Page's search, automated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+
+from hptoolkit.axes import Axis
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import UserError, nearest
+from hptoolkit.region import Array, Region
+from hptoolkit.samplers._base import CoordinateSampler
+from hptoolkit.samplers._descent import Descent, Plan, replay, upcoming
+from hptoolkit.samplers._history import History
+from hptoolkit.samplers._lattice import Lattice, Point
+
+# Coarse steps into which the range of a linear parameter is divided.
+_LINEAR_STEPS = 8
+# Refinements for a sampler that was told nothing and therefore does not end.
+_ENDLESS = 20
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """A line search that improved, as a user reads it.
+
+    Attributes:
+        axis: The coordinate that was searched; None for the start.
+        trial: Number of the first trial at the point reached.
+        trainings: How many points had been evaluated when the line search was over.
+        params: Raw parameters of the point.
+        value: The objective's value there, the mean of its repeats.
+    """
+
+    axis: str | None
+    trial: int
+    trainings: int
+    params: dict[str, Any]
+    value: float
+
+
+class CoordinateDescentSampler(CoordinateSampler):
+    """Line searches along the coordinates in turn, doubling or halving until it gets worse.
+
+    With the axes λα/(1−ρ), 1−ρ and α this is the search of D. Page, "How to Train Your ResNet 5".
+    A point is never evaluated twice; a step out of the region is a wall; a pruned trial counts as
+    worse than what it was compared with; a crashed one is tried again, twice at most. The search
+    ends when no axis brings anything any more.
+
+    Args:
+        coordinates, search_space, box, start, seed: See `CoordinateSampler`.
+        factor: Step on a logarithmic axis, above 1; 2 doubles and halves.
+        order: Axes in the order in which to search them; by default the coordinates' own order,
+            then the other parameters.
+        directions: First direction on an axis, "up" or "down"; "up" where none is given. Later
+            searches begin in the direction that last improved.
+        refine: How often the steps are refined to their root once the search stands still.
+        minimum_improvement: A value counts as better only if it is better by more than this (in
+            the objective's units); differences below it are taken for noise.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates | None = None,
+        *,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        box: Mapping[str, tuple[float, float]] | None = None,
+        start: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        factor: float = 2.0,
+        order: Sequence[str] | None = None,
+        directions: Mapping[str, str] | None = None,
+        refine: int = 0,
+        minimum_improvement: float = 0.0,
+    ) -> None:
+        super().__init__(coordinates, search_space=search_space, box=box, start=start, seed=seed)
+        if not factor > 1.0:
+            raise UserError(f"The step factor is {factor}: a number above 1 is needed, such as 2.")
+        if refine < 0:
+            raise UserError(f"refine is {refine}: 0 or a positive number of halvings is needed.")
+        if not minimum_improvement >= 0.0:
+            raise UserError(f"minimum_improvement is {minimum_improvement}: 0 or more is needed.")
+        for axis, direction in (directions or {}).items():
+            if direction not in ("up", "down"):
+                raise UserError(f"The direction of {axis!r} is {direction!r}: 'up' or 'down'.")
+        self.factor = factor
+        self.order = tuple(order or ())
+        self.directions = dict(directions or {})
+        self.refine = refine
+        self.minimum_improvement = minimum_improvement
+        if self._declared is not None:
+            self._rules(self.region(self._declared))
+
+    def propose(self, region: Region, history: History) -> Array | None:
+        descent, lattice = self._descent(region, history)
+        point = upcoming(
+            descent,
+            lattice,
+            lambda p: history.outcome(lattice.key(p)),
+            lambda p: lattice.key(p) in history.pending,
+        )
+        return None if point is None else lattice.position(point)
+
+    def finished(self, region: Region, history: History) -> str | None:
+        plan, _ = self._plan(region, history)
+        if plan.missing is not None:
+            return None
+        if plan.value == -np.inf:
+            return "no trial succeeded, not even at the start"
+        names = ", ".join(axis.name for axis in region.axes)
+        step = self.factor ** (0.5**self.refine)
+        return f"no step by a factor of {step:.3g} along {names} is better than the best point"
+
+    def improvements(self, study: Study) -> list[Improvement]:
+        """The start and every line search that improved, so far: Page's table."""
+        trials = study.get_trials(deepcopy=False)
+        space = self._search_space(trials)
+        if not space:
+            return []
+        region = self.region(space)
+        history = History(trials, space, study.direction, len(trials))
+        plan, lattice = self._plan(region, history)
+        sign = 1.0 if study.direction.name == "MAXIMIZE" else -1.0
+        visited = {o.key: o for o in reversed(history.observations)}
+
+        def row(axis: str | None, point: Point, asked: int) -> Improvement:
+            first = visited[lattice.key(point)]
+            value = history.outcome(first.key)
+            return Improvement(axis, first.trial.number, asked, first.params, sign * (value or 0.0))
+
+        start: Point = (0,) * len(region.axes)
+        if plan.missing == start:
+            return []
+        return [
+            row(None, start, 1),
+            *(
+                row(region.axes[move.axis].name, move.target, trainings)
+                for move, trainings in zip(plan.moves, plan.trainings, strict=False)
+            ),
+        ]
+
+    def _refinements(self, region: Region) -> int:
+        return self.refine if self.ends(region) else _ENDLESS
+
+    def _plan(self, region: Region, history: History) -> tuple[Plan, Lattice]:
+        descent, lattice = self._descent(region, history)
+        return replay(descent, lattice, lambda p: history.outcome(lattice.key(p))), lattice
+
+    def _descent(self, region: Region, history: History) -> tuple[Descent, Lattice]:
+        finest = 1 << self._refinements(region)
+        steps = np.array([self._step(axis) / _strides(axis, finest) for axis in region.axes])
+        start = region.check_start(self.start)
+        return self._rules(region), Lattice(region, start, steps, history.key)
+
+    def _rules(self, region: Region) -> Descent:
+        names = [axis.name for axis in region.axes]
+        for name in (*self.order, *self.directions):
+            if name not in names:
+                raise UserError(f"{name!r} is no axis of the search: {nearest(name, names)}.")
+        rest = [name for name in names if name not in self.order]
+        finest = 1 << self._refinements(region)
+        return Descent(
+            order=tuple(names.index(name) for name in (*self.order, *rest)),
+            directions=tuple(-1 if self.directions.get(n) == "down" else 1 for n in names),
+            strides=tuple(_strides(axis, finest) for axis in region.axes),
+            refinements=self._refinements(region),
+            minimum_improvement=self.minimum_improvement,
+        )
+
+    def _step(self, axis: Axis) -> float:
+        if axis.kind == "log":
+            return float(np.log(self.factor))
+        if axis.kind == "categorical":
+            return 1.0
+        step = (axis.high - axis.low) / _LINEAR_STEPS
+        if axis.step:
+            step = max(round(step / axis.step), 1) * axis.step
+        return step or 1.0
+
+
+def _strides(axis: Axis, finest: int) -> int:
+    return 1 if axis.kind == "categorical" else finest

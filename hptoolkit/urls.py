@@ -1,0 +1,46 @@
+"""Addresses of stores and servers, made fit for a screen or a log: without their credentials."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+HIDDEN = "***"
+
+# `scheme://user:secret@host`. A secret may hold any character, an unescaped "@" or "/" too, so it
+# reaches to the last "@": a malformed address loses more than needed rather than a part too little.
+_USER_SECRET = re.compile(r"^(?:[\w+.-]+:/+)?[^:/@]*:(?P<secret>.*)@", re.DOTALL)
+# `scheme://token@host`: a user without a colon, which some services take as the credential.
+_TOKEN = re.compile(r"^(?:[\w+.-]+:/+)?(?P<secret>[^:/?#@]*)@")
+# `?password=secret`, `;pwd=secret`, and the connection string of an ODBC address as a whole.
+_FIELD = re.compile(
+    r"(?:^|[?&;\s])[^=?&;\s]*(?:pass|pwd|secret|token|key|auth|credential|signature|odbc_connect)"
+    r"[^=?&;\s]*=(?P<secret>[^&;\s]*)",
+    re.IGNORECASE,
+)
+
+
+def redact(url: str) -> str:
+    """The address with passwords and tokens replaced by `***`; malformed addresses too."""
+    for start, end in reversed(_spans(url)):
+        url = url[:start] + HIDDEN + url[end:]
+    return url
+
+
+def scrub(text: str, url: str) -> str:
+    """A text about an address, such as an error message, with the address's secrets replaced."""
+    secrets = {url[start:end] for start, end in _spans(url)}
+    secrets |= {unquote(secret) for secret in secrets}
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN) if secret else text
+    return text
+
+
+def _spans(url: str) -> list[tuple[int, int]]:
+    """Where the secrets stand in an address, in order, without overlaps."""
+    # A file's path may hold "@" and ":" and names nobody.
+    userinfo = None if url.startswith("sqlite") else _USER_SECRET.match(url) or _TOKEN.match(url)
+    spans = [userinfo.span("secret")] if userinfo else []
+    after = spans[0][1] if spans else 0
+    spans += [m.span("secret") for m in _FIELD.finditer(url, after)]
+    return spans
