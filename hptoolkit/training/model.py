@@ -1,0 +1,96 @@
+"""Page's network ("How to Train Your ResNet", DAWNBench entry of 2018): 8 convolutions, one linear.
+
+    prep    conv3x3 channels -> c
+    layer1  conv3x3  c -> 2c, max-pool 2, residual block of two convolutions
+    layer2  conv3x3 2c -> 4c, max-pool 2
+    layer3  conv3x3 4c -> 8c, max-pool 2, residual block of two convolutions
+    global max-pool, linear 8c -> classes without bias, times 0.125
+
+Each convolution has no bias and is followed by batch norm and ReLU; the residual sum by nothing.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hptoolkit.errors import UserError
+from hptoolkit.training.config import ModelConfig
+
+SMALLEST_IMAGE = 8
+
+
+class ConvBlock(nn.Module):
+    """Convolution 3x3, batch norm, (max-pool 2,) ReLU.
+
+    Max-pool and ReLU commute exactly, both being monotone; ReLU second has a quarter of the work.
+    """
+
+    def __init__(self, inputs: int, outputs: int, pool: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.conv(x))
+        if self.pool:
+            x = F.max_pool2d(x, 2)
+        return F.relu(x, inplace=True)
+
+
+class Residual(nn.Module):
+    """x + f(x), f being two blocks."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block1 = ConvBlock(channels, channels)
+        self.block2 = ConvBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.block2(self.block1(x))
+        return x + residual
+
+
+class ResNet(nn.Module):
+    """Images float (batch, channels, size, size) to logits (batch, classes)."""
+
+    def __init__(self, width: int, channels: int, classes: int, output_scale: float) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            ConvBlock(channels, width),
+            ConvBlock(width, 2 * width, pool=True),
+            Residual(2 * width),
+            ConvBlock(2 * width, 4 * width, pool=True),
+            ConvBlock(4 * width, 8 * width, pool=True),
+            Residual(8 * width),
+        )
+        self.linear = nn.Linear(8 * width, classes, bias=False)
+        self.output_scale = output_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        x = F.max_pool2d(x, x.shape[-2:]).flatten(1)
+        logits: Tensor = self.linear(x)
+        return logits * self.output_scale
+
+
+def resnet(
+    width: int, channels: int, size: int, classes: int, output_scale: float = 0.125
+) -> ResNet:
+    """Page's network at any width, for square images of `size` pixels (8 at least).
+
+    The last max-pool covers whatever is left: 4 pixels of 32, 3 of 28, 1 of 8. Raises UserError.
+    """
+    if size < SMALLEST_IMAGE:
+        raise UserError(
+            f"images of {size} pixels are too small for the network, which halves them "
+            f"three times: {SMALLEST_IMAGE} at least"
+        )
+    return ResNet(width, channels, classes, output_scale)
+
+
+def build(config: ModelConfig, image_shape: tuple[int, int, int], classes: int) -> ResNet:
+    """The network for images of `image_shape` (height, width, channels)."""
+    height, width, channels = image_shape
+    return resnet(config.width, channels, min(height, width), classes, config.output_scale)
