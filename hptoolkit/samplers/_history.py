@@ -41,6 +41,9 @@ class History:
 
     Attributes:
         observations: Trials that run, are complete or were pruned.
+        failures: Trials that failed by themselves; those that were interrupted are left out.
+        sign: 1 if the study maximizes, -1 if it minimizes: observed values are its product with
+            what the objective returned.
         draws: How many trials were asked for before the one being sampled, retries not counted;
             together with the seed it fixes every random choice.
     """
@@ -53,10 +56,10 @@ class History:
         number: int,
     ) -> None:
         self.search_space = search_space
-        sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
+        self.sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
         self.observations: list[Observation] = []
+        self.failures: list[Observation] = []
         self.draws = 0
-        crashes: Counter[Key] = Counter()
         for trial in trials:
             if trial.number < number and RETRY_OF not in trial.user_attrs:
                 self.draws += 1
@@ -65,9 +68,11 @@ class History:
                 continue
             key = self.key(params)
             if trial.state == TrialState.FAIL:
-                crashes[key] += not trial.user_attrs.get(INTERRUPTED, False)
+                if not trial.user_attrs.get(INTERRUPTED, False):
+                    self.failures.append(Observation(trial, params, key, None))
                 continue
-            self.observations.append(Observation(trial, params, key, _value(trial, sign)))
+            self.observations.append(Observation(trial, params, key, _value(trial, self.sign)))
+        crashes = Counter(o.key for o in self.failures)
         self.given_up = {key for key, n in crashes.items() if n >= MAX_CRASHES}
         self.pending = {o.key for o in self.observations if o.value is None}
         values: defaultdict[Key, list[float]] = defaultdict(list)
