@@ -29,7 +29,7 @@ from hptoolkit.axes import random_value
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
 from hptoolkit.region import Array, Region, SearchSpace
-from hptoolkit.samplers._history import CLAIM, History
+from hptoolkit.samplers._history import CLAIM, History, Memory
 
 # How long a trial waits for an earlier one to announce its choice: its worker may be dead.
 _PATIENCE = timedelta(seconds=2)
@@ -68,6 +68,8 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._declared = None if search_space is None else dict(search_space)
         self._region: Region | None = None
+        self._memory = Memory()
+        self._learned = _Learned()
         if self._declared is not None:
             missing = [n for n in self.coordinates.names if n not in self._declared]
             if missing:
@@ -110,7 +112,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         space = self._search_space(trials)
         if not space:
             return None
-        history = History(trials, space, study.direction, len(trials))
+        history = History(trials, space, study.direction, len(trials), self._memory)
         return self.finished(self.region(space), history)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
@@ -189,7 +191,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         space = self._search_space(trials)
         if space:
             region = self.region(space)
-            history = History(trials, space, study.direction, len(trials))
+            history = History(trials, space, study.direction, len(trials), self._memory)
             if self.ends(region) and self.finished(region, history):
                 root.stop()
 
@@ -197,7 +199,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
     ) -> dict[str, Any]:
         region = self.region(space)
-        history = History(trials, space, study.direction, trial.number)
+        history = History(trials, space, study.direction, trial.number, self._memory)
         position = self.propose(region, history)
         if position is not None:
             return region.decode(position)
@@ -215,20 +217,30 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         return best.params if best else region.decode(region.check_start(self.start))
 
     def _search_space(self, trials: list[FrozenTrial]) -> SearchSpace:
-        return self._declared if self._declared is not None else _learned(trials)
+        return self._declared if self._declared is not None else self._learned.space(trials)
 
 
-def _learned(trials: list[FrozenTrial]) -> SearchSpace:
-    """What all complete trials suggested, with the range that the latest one used."""
-    finished = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
-    if not finished:
-        return {}
-    common = set(finished[0].distributions)
-    for trial in finished[1:]:
-        if not common <= trial.distributions.keys():
-            common &= trial.distributions.keys()
-    latest = finished[-1].distributions
-    return {name: latest[name] for name in finished[0].distributions if name in common}
+class _Learned:
+    """What all complete trials suggested, with the range that the latest one used.
+
+    Complete trials never change: of the first `count` of them only the last is looked at again.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[int, FrozenTrial, list[str]] | None = None
+
+    def space(self, trials: list[FrozenTrial]) -> SearchSpace:
+        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
+        if not complete:
+            return {}
+        count, last, names = self._known or (0, complete[0], list(complete[0].distributions))
+        if not 0 < count <= len(complete) or complete[count - 1] is not last:
+            count, names = 0, list(complete[0].distributions)
+        for trial in complete[count:]:
+            names = [name for name in names if name in trial.distributions]
+        self._known = (len(complete), complete[-1], names)
+        latest = complete[-1].distributions
+        return {name: latest[name] for name in names}
 
 
 def _stored(study: Study) -> list[FrozenTrial]:
