@@ -81,8 +81,9 @@ def main() -> None:
         shares = [rate / peak for rate, peak in zip(rates, peaks, strict=True)]
         rate, peak = statistics.median(rates), statistics.median(peaks)
         print(
-            f"{width:5}  {rate * 1e9 / operations * arguments.batch:8.0f}  {rate:7.1f}  {peak:10.1f}  "
-            f"{statistics.median(shares):.0%} ({min(shares):.0%} .. {max(shares):.0%})"
+            f"{width:5}  {rate * 1e9 / operations * arguments.batch:8.0f}  {rate:7.1f}  "
+            f"{peak:10.1f}  {statistics.median(shares):.0%} "
+            f"({min(shares):.0%} .. {max(shares):.0%})"
         )
 
 

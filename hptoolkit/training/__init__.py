@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.training.config import DataConfig, ModelConfig, ScheduleConfig, TrainingConfig
+from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from hptoolkit.training.device import set_up_device
@@ -28,7 +28,6 @@ __all__ = [
     "EpochReport",
     "ModelConfig",
     "Result",
-    "ScheduleConfig",
     "Seeds",
     "TrainingConfig",
     "set_up_device",

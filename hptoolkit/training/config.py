@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Optimizer = Literal["sgd", "nesterov"]
+Optimizer = Literal[
+    "sgd",
+    "momentum",
+    "nesterov",
+    "adagrad",
+    "rmsprop",
+    "adam",
+    "adamw",
+    "lbfgs",
+    "shampoo",
+    "lars",
+    "lamb",
+    "muon",
+]
+Schedule = Literal[
+    "constant",
+    "step",
+    "linear",
+    "exponential",
+    "cosine",
+    "piecewise",
+    "triangular",
+    "cosine-restarts",
+    "1cycle",
+]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -30,55 +55,109 @@ class DataConfig(_Config):
 
 
 class ModelConfig(_Config):
-    """Page's network: `width` channels after the first convolution, logits times `output_scale`."""
+    """Page's network: `width` channels after the first convolution, logits times `output_scale`.
+
+    dropout: share of the features dropped before the classifier.
+    ghost_batch: batch norm over groups of about this many images (None: the whole batch).
+    pool_first: max-pool before batch norm instead of after it. Faster, but another network.
+    """
 
     width: int = Field(default=64, ge=1)
     output_scale: Positive = 0.125
-
-
-class ScheduleConfig(_Config):
-    """The learning rate as a multiple of its peak `lr`, over progress in [0, 1].
-
-    `piecewise`: linear between the `knots` (from 0 to 1, rising), where it takes the `values`.
-    """
-
-    name: Literal["piecewise"] = "piecewise"
-    knots: tuple[float, ...] = (0.0, 0.2, 1.0)
-    values: tuple[NonNegative, ...] = (0.0, 1.0, 0.0)
-
-    @model_validator(mode="after")
-    def _pieces_cover_the_run(self) -> Self:
-        if len(self.knots) != len(self.values) or len(self.knots) < 2:
-            raise ValueError(
-                f"a piecewise schedule needs as many values as knots, at least 2: got "
-                f"{len(self.knots)} knots and {len(self.values)} values"
-            )
-        rising = all(left < right for left, right in zip(self.knots, self.knots[1:], strict=False))
-        if self.knots[0] != 0 or self.knots[-1] != 1 or not rising:
-            raise ValueError(
-                f"the knots of a piecewise schedule must rise from 0 to 1, so that they cover "
-                f"the whole run: got {list(self.knots)}"
-            )
-        return self
-
-
-def _schedule_from_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+    dropout: Fraction = 0.0
+    ghost_batch: int | None = Field(default=None, ge=2)
+    pool_first: bool = False
 
 
 class TrainingConfig(_Config):
-    """How to train. `lr` is the peak of the schedule; a loss is the mean over a batch.
+    """How to train. Every field has one meaning for all optimizers and schedules that use it.
 
-    `crop_padding`, `cutout`: pixels (0: off). `weight_decay` acts on every parameter.
+    lr: the peak of the schedule, for the mean loss of a batch.
+    momentum: of the gradient; the first beta of Adam and its relatives.
+    beta2: memory of the squared gradient (RMSProp, Adam, AdamW, LAMB).
+    weight_decay: on every parameter (LARS: on matrices), in the form the optimizer has; with
+        `decoupled_decay`, as w <- (1 - lr*weight_decay)*w before each step of any optimizer.
+    trust_coefficient: LARS. precondition_every: Shampoo, steps. history, iterations: L-BFGS.
+    muon_rest, muon_rest_lr: for what Muon does not train (None: lr).
+
+    schedule_*: multiples of lr against progress in [0, 1]; see `schedules.build`.
+    warmup: share of the run that rises linearly from 0 before the schedule begins.
+    momentum_low: the lowest momentum of 1cycle.
+
+    flip, crop_padding, cutout: augmentation, in pixels (0: off). label_smoothing: share.
+    patience: epochs without a better `patience_metric` after which the run ends (None: never).
+    ema: evaluate an average of the weights with this decay a step (0: off).
+    flip_tta: evaluate the mean logits of an image and its mirror image.
     """
 
     epochs: int = Field(default=24, ge=1)
     batch_size: int = Field(default=512, ge=1)
+
     optimizer: Optimizer = "nesterov"
     lr: Positive = 0.4
     momentum: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Positive = 1e-8
     weight_decay: NonNegative = 5e-4
-    schedule: Annotated[ScheduleConfig, BeforeValidator(_schedule_from_name)] = ScheduleConfig()
+    decoupled_decay: bool = False
+    trust_coefficient: Positive = 1e-3
+    precondition_every: int = Field(default=1, ge=1)
+    history: int = Field(default=10, ge=1)
+    iterations: int = Field(default=4, ge=1)
+    muon_rest: Literal["sgd", "adamw"] = "sgd"
+    muon_rest_lr: Positive | None = None
+
+    schedule: Schedule = "piecewise"
+    schedule_knots: tuple[float, ...] = (0.0, 0.2, 1.0)
+    schedule_values: tuple[NonNegative, ...] = (0.0, 1.0, 0.0)
+    schedule_start: NonNegative = 0.04
+    schedule_final: NonNegative = 0.0
+    schedule_peak: float = Field(default=0.4, gt=0, le=0.5)
+    schedule_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    schedule_drop_factor: float = Field(default=0.1, gt=0, lt=1)
+    schedule_cycles: int = Field(default=3, ge=1)
+    schedule_growth: float = Field(default=2.0, ge=1)
+    warmup: Fraction = 0.0
+    momentum_low: Fraction = 0.85
+
     flip: bool = True
     crop_padding: int = Field(default=4, ge=0)
     cutout: int = Field(default=8, ge=0)
+    label_smoothing: Fraction = 0.0
+    patience: int | None = Field(default=None, ge=1)
+    patience_metric: Literal["validation_accuracy", "validation_loss"] = "validation_accuracy"
+    ema: Fraction = 0.0
+    flip_tta: bool = False
+
+    @model_validator(mode="after")
+    def _pieces_cover_the_run(self) -> Self:
+        knots, values = self.schedule_knots, self.schedule_values
+        if len(knots) != len(values) or len(knots) < 2:
+            raise ValueError(
+                f"schedule_knots and schedule_values must be as many, and at least 2: got "
+                f"{len(knots)} knots and {len(values)} values"
+            )
+        rising = all(left < right for left, right in pairwise(knots))
+        if knots[0] != 0 or knots[-1] != 1 or not rising:
+            raise ValueError(
+                f"schedule_knots must rise from 0 to 1, so that the pieces cover the whole run: "
+                f"got {list(knots)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fields_go_together(self) -> Self:
+        if list(self.schedule_drops) != sorted(set(self.schedule_drops)):
+            raise ValueError(f"schedule_drops must rise, got {list(self.schedule_drops)}")
+        if self.schedule == "exponential" and self.schedule_final == 0:
+            raise ValueError(
+                "an exponential schedule never reaches 0: set schedule_final above 0, such as 0.01"
+            )
+        if self.schedule == "1cycle" and self.momentum_low > self.momentum:
+            raise ValueError(
+                f"1cycle lowers momentum to momentum_low, but momentum_low = "
+                f"{self.momentum_low:g} is above momentum = {self.momentum:g}"
+            )
+        if self.optimizer == "lbfgs" and self.decoupled_decay and self.weight_decay:
+            raise ValueError("L-BFGS takes no weight decay: set decoupled_decay to false")
+        return self

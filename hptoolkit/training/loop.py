@@ -5,26 +5,25 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hptoolkit.errors import UserError
-from hptoolkit.training import augment, optimizers, schedules
 from hptoolkit.training import model as networks
+from hptoolkit.training import optimizers
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 from hptoolkit.training.data import Array, Split, checked, split
 from hptoolkit.training.seeds import Seeds
+from hptoolkit.training.trainer import Trainer
 
 Model: TypeAlias = ModelConfig | nn.Module | Callable[[], nn.Module]
 Data: TypeAlias = Split | tuple[Array, Array]
 
-EVALUATION_BATCH = 512
 # An epoch's mean loss above this many times ln(classes), that of a uniform guess, is divergence.
 DIVERGED_LOSS = 3.0
 
@@ -52,8 +51,8 @@ class EpochReport:
 class Result:
     """The run as it ended: figures of the last epoch, never of the best.
 
-    `diverged`: why the run was ended early, or None. `images_per_second`: training alone, without
-    evaluation. `weights`: the state_dict, on the CPU.
+    `diverged`: why the run was ended early, or None. `stopped_early`: whether patience ran out.
+    `images_per_second`: training alone, without evaluation. `weights`: the state_dict, on the CPU.
     """
 
     history: tuple[EpochReport, ...]
@@ -62,6 +61,7 @@ class Result:
     seconds: float
     images_per_second: float
     diverged: str | None
+    stopped_early: bool
     weights: dict[str, Tensor]
 
 
@@ -72,6 +72,7 @@ def train(
     model: Model | None = None,
     seed: int | Seeds = 0,
     device: str | torch.device = "cpu",
+    compiled: bool = False,
     report: Callable[[EpochReport], None] = lambda epoch: None,
 ) -> Result:
     """Train `model` on `data` and validate it after every epoch.
@@ -81,23 +82,61 @@ def train(
     model: a ModelConfig (default: Page's network, width 64), any module from float images
         (batch, channels, height, width) to logits (a copy of it is trained), or a function that
         makes one, called under the seed.
+    compiled: compile the network, with CUDA graphs (CUDA only).
     report: called after each epoch (but the one that diverged); what it raises ends the run.
 
     The same seed, device and thread count give the same result to the bit; the caller's random
     state is left alone. Raises UserError for input that cannot work.
     """
+    start = time.perf_counter()
     device = torch.device(device)
-    data = data if isinstance(data, Split) else _split_pair(data)
-    seeds = seed if isinstance(seed, Seeds) else Seeds.same(seed)
-    if config.batch_size > len(data.train):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        trainer = prepare(config, data, model, seed, device, compiled)
+        history: list[EpochReport] = []
+        training_seconds, diverged, stopped_early = 0.0, None, False
+        while len(history) < config.epochs and not (diverged or stopped_early):
+            epoch_start = time.perf_counter()
+            train_loss = trainer.epoch(len(history)).item()
+            training_seconds += time.perf_counter() - epoch_start
+            history.append(_report(trainer, len(history) + 1, train_loss, epoch_start))
+            diverged = _divergence(history[-1], trainer.classes)
+            stopped_early = diverged is None and _out_of_patience(config, history)
+            if diverged is None:
+                report(history[-1])
+        images = len(history) * trainer.steps_per_epoch * config.batch_size
+        return Result(
+            history=tuple(history),
+            validation_accuracy=history[-1].validation_accuracy,
+            validation_loss=history[-1].validation_loss,
+            seconds=time.perf_counter() - start,
+            images_per_second=images / training_seconds,
+            diverged=diverged,
+            stopped_early=stopped_early,
+            weights=trainer.state(),
+        )
+
+
+def prepare(
+    config: TrainingConfig,
+    data: Data,
+    model: Model | None,
+    seed: int | Seeds,
+    device: torch.device,
+    compiled: bool = False,
+) -> Trainer:
+    """Everything up to the first step. Seeds torch's global generator. Raises UserError."""
+    parts = data if isinstance(data, Split) else _split_pair(data)
+    if config.batch_size > len(parts.train):
         raise UserError(
-            f"batch_size {config.batch_size} is more than the {len(data.train)} training images: "
+            f"batch_size {config.batch_size} is more than the {len(parts.train)} training images: "
             f"take a smaller batch, or more data"
         )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seeds.init)
-        network = _network(model, data).to(device).to(memory_format=torch.channels_last)
-        return _Run(config, data, network, seeds, device).run(report)
+    optimizers.warn_if_stochastic(config, len(parts.train))
+    seeds = seed if isinstance(seed, Seeds) else Seeds.same(seed)
+    torch.manual_seed(seeds.init)
+    trainer = Trainer(config, parts, _network(model, parts), seeds, device, compiled)
+    torch.manual_seed(seeds.augment)
+    return trainer
 
 
 def _split_pair(pair: tuple[Array, Array]) -> Split:
@@ -115,124 +154,41 @@ def _network(model: Model | None, data: Split) -> nn.Module:
     return model()
 
 
-class _Run:
-    """The state of one run: network, optimizer and the images on their device."""
+def _report(trainer: Trainer, epoch: int, train_loss: float, start: float) -> EpochReport:
+    validation_loss, validation_accuracy = trainer.evaluate()
+    gradient_norm, weight_norm = trainer.norms()
+    group = trainer.optimizer.param_groups[0]
+    return EpochReport(
+        epoch=epoch,
+        train_loss=train_loss,
+        validation_loss=validation_loss,
+        validation_accuracy=validation_accuracy,
+        lr=group["lr"],
+        momentum=optimizers.momentum_of(group),
+        gradient_norm=gradient_norm,
+        weight_norm=weight_norm,
+        seconds=time.perf_counter() - start,
+    )
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        data: Split,
-        network: nn.Module,
-        seeds: Seeds,
-        device: torch.device,
-    ) -> None:
-        self.config, self.network, self.classes = config, network, data.classes
-        self.images = augment.to_device(data.train, device)
-        self.validation = augment.to_device(data.validation, device)
-        self.norm = augment.normalization(self.images)
-        self.augmentation = augment.augmentation(config, self.images)
-        self.optimizer = optimizers.build(config, network.parameters())
-        self.schedule = schedules.build(config.schedule)
-        self.order = torch.Generator(device).manual_seed(seeds.order)
-        self.augment = torch.Generator(device).manual_seed(seeds.augment)
-        self.steps_per_epoch = len(self.images) // config.batch_size
 
-    def run(self, report: Callable[[EpochReport], None]) -> Result:
-        start, training_seconds = time.perf_counter(), 0.0
-        history: list[EpochReport] = []
-        diverged = None
-        while len(history) < self.config.epochs and diverged is None:
-            epoch_start = time.perf_counter()
-            train_loss = self._train_epoch(len(history)).item()
-            training_seconds += time.perf_counter() - epoch_start
-            history.append(self._report(len(history) + 1, train_loss, epoch_start))
-            diverged = self._divergence(history[-1])
-            if diverged is None:
-                report(history[-1])
-        images = len(history) * self.steps_per_epoch * self.config.batch_size
-        return Result(
-            history=tuple(history),
-            validation_accuracy=history[-1].validation_accuracy,
-            validation_loss=history[-1].validation_loss,
-            seconds=time.perf_counter() - start,
-            images_per_second=images / training_seconds,
-            diverged=diverged,
-            weights={k: v.detach().cpu() for k, v in self.network.state_dict().items()},
+def _divergence(epoch: EpochReport, classes: int) -> str | None:
+    limit = DIVERGED_LOSS * math.log(classes)
+    if not math.isfinite(epoch.train_loss):
+        return f"training loss {epoch.train_loss} in epoch {epoch.epoch}"
+    if epoch.train_loss > limit:
+        return (
+            f"training loss {epoch.train_loss:.3g} in epoch {epoch.epoch}, more than "
+            f"{limit:.3g} ({DIVERGED_LOSS:g} times that of a uniform guess)"
         )
-
-    def _train_epoch(self, epoch: int) -> Tensor:
-        """One pass in random order, the last short batch dropped. The mean loss, on the device.
-
-        Nothing here waits for the device.
-        """
-        self.network.train()
-        size, steps = self.config.batch_size, self.steps_per_epoch
-        order = torch.randperm(len(self.images), generator=self.order, device=self.order.device)
-        order = self.images.rows[order]
-        total = torch.zeros((), device=order.device)
-        for step in range(steps):
-            self._set_learning_rate((epoch * steps + step + 0.5) / (self.config.epochs * steps))
-            total += self._step(order[step * size : (step + 1) * size])
-        return total / steps
-
-    def _step(self, chosen: Tensor) -> Tensor:
-        batch = augment.augmented_batch(
-            self.images, self.norm, chosen, self.augmentation, self.augment
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.network(batch), self.images.labels[chosen])
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        return loss.detach()
-
-    def _set_learning_rate(self, progress: float) -> None:
-        """The schedule at the middle of the step, so that no step is taken at a rate of 0."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * self.schedule(progress)
-
-    @torch.no_grad()
-    def _evaluate(self) -> tuple[float, float]:
-        """Mean loss and accuracy on the validation images."""
-        self.network.eval()
-        device = self.validation.pixels.device
-        loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-        for chosen in torch.split(self.validation.rows, EVALUATION_BATCH):
-            logits = self.network(augment.plain_batch(self.validation, self.norm, chosen))
-            labels = self.validation.labels[chosen]
-            loss += F.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
-        n = len(self.validation)
-        return loss.item() / n, correct.item() / n
-
-    def _report(self, epoch: int, train_loss: float, start: float) -> EpochReport:
-        validation_loss, validation_accuracy = self._evaluate()
-        group = self.optimizer.param_groups[0]
-        parameters = list(self.network.parameters())
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        return EpochReport(
-            epoch=epoch,
-            train_loss=train_loss,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
-            lr=group["lr"],
-            momentum=group.get("momentum", 0.0),
-            gradient_norm=_norm(gradients),
-            weight_norm=_norm(parameters),
-            seconds=time.perf_counter() - start,
-        )
-
-    def _divergence(self, epoch: EpochReport) -> str | None:
-        limit = DIVERGED_LOSS * math.log(self.classes)
-        if not math.isfinite(epoch.train_loss):
-            return f"training loss {epoch.train_loss} in epoch {epoch.epoch}"
-        if epoch.train_loss > limit:
-            return (
-                f"training loss {epoch.train_loss:.3g} in epoch {epoch.epoch}, more than "
-                f"{limit:.3g} ({DIVERGED_LOSS:g} times that of a uniform guess)"
-            )
-        return None
+    return None
 
 
-@torch.no_grad()
-def _norm(tensors: list[Tensor] | list[nn.Parameter]) -> float:
-    return float(torch.linalg.vector_norm(torch.stack([tensor.norm() for tensor in tensors])))
+def _out_of_patience(config: TrainingConfig, history: Sequence[EpochReport]) -> bool:
+    """Whether the last `patience` epochs brought nothing better than what came before them."""
+    if config.patience is None or len(history) <= config.patience:
+        return False
+    if config.patience_metric == "validation_accuracy":
+        values = [epoch.validation_accuracy for epoch in history]
+    else:
+        values = [-epoch.validation_loss for epoch in history]
+    return max(values[-config.patience :]) <= max(values[: -config.patience])

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from hptoolkit.errors import UserError
 from hptoolkit.training.config import ModelConfig
+from hptoolkit.training.ghost_norm import GhostBatchNorm2d
 
 SMALLEST_IMAGE = 8
 
@@ -26,15 +27,19 @@ class ConvBlock(nn.Module):
     Max-pool and ReLU commute exactly, both being monotone; ReLU second has a quarter of the work.
     """
 
-    def __init__(self, inputs: int, outputs: int, pool: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, config: ModelConfig, pool: bool = False) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
-        self.pool = pool
+        group = config.ghost_batch
+        self.norm = GhostBatchNorm2d(outputs, group) if group else nn.BatchNorm2d(outputs)
+        self.pool, self.pool_first = pool, config.pool_first
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(x))
-        if self.pool:
+        x = self.conv(x)
+        if self.pool and self.pool_first:
+            x = F.max_pool2d(x, 2)
+        x = self.norm(x)
+        if self.pool and not self.pool_first:
             x = F.max_pool2d(x, 2)
         return F.relu(x, inplace=True)
 
@@ -42,10 +47,10 @@ class ConvBlock(nn.Module):
 class Residual(nn.Module):
     """x + f(x), f being two blocks."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, config: ModelConfig) -> None:
         super().__init__()
-        self.block1 = ConvBlock(channels, channels)
-        self.block2 = ConvBlock(channels, channels)
+        self.block1 = ConvBlock(channels, channels, config)
+        self.block2 = ConvBlock(channels, channels, config)
 
     def forward(self, x: Tensor) -> Tensor:
         residual: Tensor = self.block2(self.block1(x))
@@ -55,42 +60,42 @@ class Residual(nn.Module):
 class ResNet(nn.Module):
     """Images float (batch, channels, size, size) to logits (batch, classes)."""
 
-    def __init__(self, width: int, channels: int, classes: int, output_scale: float) -> None:
+    def __init__(self, config: ModelConfig, channels: int, classes: int) -> None:
         super().__init__()
+        width = config.width
         self.features = nn.Sequential(
-            ConvBlock(channels, width),
-            ConvBlock(width, 2 * width, pool=True),
-            Residual(2 * width),
-            ConvBlock(2 * width, 4 * width, pool=True),
-            ConvBlock(4 * width, 8 * width, pool=True),
-            Residual(8 * width),
+            ConvBlock(channels, width, config),
+            ConvBlock(width, 2 * width, config, pool=True),
+            Residual(2 * width, config),
+            ConvBlock(2 * width, 4 * width, config, pool=True),
+            ConvBlock(4 * width, 8 * width, config, pool=True),
+            Residual(8 * width, config),
         )
+        self.dropout = nn.Dropout(config.dropout)
         self.linear = nn.Linear(8 * width, classes, bias=False)
-        self.output_scale = output_scale
+        self.output_scale = config.output_scale
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)
         x = F.max_pool2d(x, x.shape[-2:]).flatten(1)
-        logits: Tensor = self.linear(x)
+        logits: Tensor = self.linear(self.dropout(x))
         return logits * self.output_scale
 
 
-def resnet(
-    width: int, channels: int, size: int, classes: int, output_scale: float = 0.125
-) -> ResNet:
-    """Page's network at any width, for square images of `size` pixels (8 at least).
+def build(config: ModelConfig, image_shape: tuple[int, int, int], classes: int) -> ResNet:
+    """The network for images of `image_shape` (height, width, channels), 8 pixels at least.
 
     The last max-pool covers whatever is left: 4 pixels of 32, 3 of 28, 1 of 8. Raises UserError.
     """
-    if size < SMALLEST_IMAGE:
+    height, width, channels = image_shape
+    if min(height, width) < SMALLEST_IMAGE:
         raise UserError(
-            f"images of {size} pixels are too small for the network, which halves them "
+            f"images of {height}x{width} pixels are too small for the network, which halves them "
             f"three times: {SMALLEST_IMAGE} at least"
         )
-    return ResNet(width, channels, classes, output_scale)
+    return ResNet(config, channels, classes)
 
 
-def build(config: ModelConfig, image_shape: tuple[int, int, int], classes: int) -> ResNet:
-    """The network for images of `image_shape` (height, width, channels)."""
-    height, width, channels = image_shape
-    return resnet(config.width, channels, min(height, width), classes, config.output_scale)
+def resnet(width: int, channels: int, size: int, classes: int) -> ResNet:
+    """Page's network as he trained it, at any width, for square images of `size` pixels."""
+    return build(ModelConfig(width=width), (size, size, channels), classes)

@@ -10,7 +10,7 @@ Varied = Literal["init", "order", "augment", "all"]
 
 @dataclass(frozen=True)
 class Seeds:
-    """`init`: weights (and dropout); `order`: the batches; `augment`: crops, flips and cutouts."""
+    """`init`: weights; `order`: the batches; `augment`: crops, flips, cutouts and dropout."""
 
     init: int
     order: int

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from hptoolkit.training import DataConfig, ModelConfig, ScheduleConfig, TrainingConfig
+from hptoolkit.training import DataConfig, ModelConfig, TrainingConfig
 
 
 @pytest.mark.parametrize(
@@ -42,26 +42,34 @@ def test_a_validation_fraction_leaves_both_parts(fraction: float) -> None:
         DataConfig(validation_fraction=fraction)
 
 
-@pytest.mark.parametrize("knots", [(0.0, 0.5), (0.1, 1.0), (0.0, 0.5, 0.5, 1.0)])
-def test_schedule_pieces_must_cover_the_run(knots: tuple[float, ...]) -> None:
-    with pytest.raises(ValidationError, match=r"rise from 0 to 1"):
-        ScheduleConfig(knots=knots, values=(1.0,) * len(knots))
-
-
-def test_a_schedule_may_be_given_by_name() -> None:
-    config = TrainingConfig.model_validate({"schedule": "piecewise"})
-    assert config.schedule == ScheduleConfig()
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schedule_knots": (0, 0.5), "schedule_values": (1, 0)}, "rise from 0 to 1"),
+        ({"schedule_knots": (0.1, 1), "schedule_values": (1, 0)}, "rise from 0 to 1"),
+        ({"schedule_knots": (0, 0.5, 0.5, 1), "schedule_values": (1,) * 4}, "rise from 0 to 1"),
+        ({"schedule_knots": (0, 1)}, "2 knots and 3 values"),
+        ({"schedule_drops": (0.7, 0.6)}, "must rise"),
+        ({"schedule": "exponential"}, "never reaches 0"),
+        ({"schedule": "1cycle", "momentum": 0.5}, "momentum_low"),
+        ({"schedule": "cosin"}, "cosine"),
+        ({"optimizer": "lbfgs", "decoupled_decay": True}, "no weight decay"),
+    ],
+)
+def test_fields_that_do_not_go_together(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        TrainingConfig.model_validate(fields)
 
 
 def test_a_config_survives_json() -> None:
-    config = TrainingConfig(lr=0.1, schedule=ScheduleConfig(knots=(0, 1), values=(1, 0)))
+    config = TrainingConfig(lr=0.1, schedule_knots=(0, 1), schedule_values=(1, 0))
     assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
     assert ModelConfig.model_validate_json('{"width": 8}').width == 8
 
 
 def test_importing_the_package_does_not_import_torch() -> None:
     code = (
-        "import sys, hptoolkit.training, hptoolkit.training.data;"
+        "import sys, hptoolkit.training.data, hptoolkit.training.optimizer_table;"
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

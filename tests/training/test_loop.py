@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptoolkit.errors import UserError
 from hptoolkit.training import EpochReport, ModelConfig, Seeds, TrainingConfig, data, train
-from hptoolkit.training.config import DataConfig, ScheduleConfig
+from hptoolkit.training.config import DataConfig
 from hptoolkit.training.data import Split
 
 SMALL = TrainingConfig(
@@ -157,13 +157,8 @@ def test_any_pair_of_arrays_will_do() -> None:
 
 def test_the_last_short_batch_is_dropped(digits: Split) -> None:
     """240 images in batches of 100: two steps, at progress 1/4 and 3/4."""
-    config = TrainingConfig(
-        epochs=1,
-        batch_size=100,
-        lr=1.0,
-        schedule=ScheduleConfig(knots=(0, 1), values=(0, 1)),
-        **PLAIN,
-    )
+    ramp = {"schedule_knots": (0, 1), "schedule_values": (0, 1)}
+    config = TrainingConfig(epochs=1, batch_size=100, lr=1.0, **ramp, **PLAIN)
     assert train(config, digits, model=linear).history[0].lr == pytest.approx(0.75)
 
 
@@ -191,3 +186,82 @@ def test_nothing_waits_for_the_device_within_an_epoch(digits: Split) -> None:
         waits.append(counter.waits)
     assert waits[0] == waits[1]
     assert waits[0] <= 5
+
+
+def test_the_augment_seed_decides_dropout_too(digits: Split) -> None:
+    config, model = SMALL.model_copy(update=PLAIN), ModelConfig(width=4, dropout=0.5)
+    a, b, c = (train(config, digits, model=model, seed=Seeds(0, 0, s)) for s in (1, 1, 2))
+    assert same(a.weights, b.weights)
+    assert not same(a.weights, c.weights)
+
+
+def test_label_smoothing_acts_on_training_alone(digits: Split) -> None:
+    """One step at a negligible rate: the loss reported is that of the first weights."""
+    config = TrainingConfig(epochs=1, batch_size=240, lr=1e-30, **PLAIN)
+    plain = train(config, digits, model=linear)
+    smooth = train(config.model_copy(update={"label_smoothing": 0.5}), digits, model=linear)
+    assert smooth.validation_loss == plain.validation_loss
+    x = torch.tensor(digits.train.images.reshape(240, 64), dtype=torch.float32)
+    x = (x - x.mean()) / x.std(correction=0)
+    logits = x @ plain.weights["1.weight"].T + plain.weights["1.bias"]
+    logs = torch.log_softmax(logits, 1)
+    own = logs[torch.arange(240), torch.tensor(digits.train.labels)]
+    expected = -(0.5 * own + 0.5 * logs.mean(1)).mean()
+    assert smooth.history[0].train_loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_patience_ends_a_run_that_does_not_improve(digits: Split) -> None:
+    """At a negligible rate nothing ever improves: patience runs out after 1 + 3 epochs."""
+    config = TrainingConfig(epochs=10, batch_size=100, lr=1e-30, patience=3, **PLAIN)
+    for metric in ("validation_accuracy", "validation_loss"):
+        update = {"patience_metric": metric}
+        result = train(config.model_copy(update=update), digits, model=linear)
+        assert len(result.history) == 4
+        assert result.stopped_early
+        assert result.diverged is None
+    assert not train(SMALL, digits, model=linear).stopped_early
+
+
+def test_the_average_of_weights_is_what_is_validated(digits: Split) -> None:
+    """Full batches: the average worked out from runs that stop after each step."""
+    base = {"batch_size": 240, "lr": 0.1, "schedule": "constant", **PLAIN}
+    module = linear()
+    steps = [module.state_dict()] + [
+        train(TrainingConfig(epochs=n, **base), digits, model=module).weights for n in (1, 2, 3)
+    ]
+    expected = steps[0]["1.weight"]
+    for weights in steps[1:]:
+        expected = 0.75 * expected + 0.25 * weights["1.weight"]
+    averaged = train(TrainingConfig(epochs=3, ema=0.75, **base), digits, model=module)
+    torch.testing.assert_close(averaged.weights["1.weight"], expected)
+    plain = train(TrainingConfig(epochs=3, **base), digits, model=module)
+    assert averaged.validation_loss != plain.validation_loss
+
+
+def test_flip_averaging_leaves_a_mirror_symmetric_model_as_it_is(digits: Split) -> None:
+    class Symmetric(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(64, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.linear((x + x.flip(-1)).flatten(1))
+            return logits
+
+    for module, equal in ((Symmetric(), True), (linear(), False)):
+        plain = train(SMALL, digits, model=module)
+        mirrored = train(SMALL.model_copy(update={"flip_tta": True}), digits, model=module)
+        assert (mirrored.validation_loss == plain.validation_loss) is equal
+
+
+def test_lbfgs_trains_a_network_with_filters(digits: Split) -> None:
+    config = TrainingConfig(
+        optimizer="lbfgs", epochs=6, batch_size=240, lr=1.0, schedule="constant", **PLAIN
+    )
+    result = train(config, digits, model=WIDTH_4)
+    assert result.history[-1].train_loss < 0.5 * result.history[0].train_loss
+
+
+def test_compiling_on_the_cpu_is_refused(digits: Split) -> None:
+    with pytest.raises(UserError, match="cuda"):
+        train(SMALL, digits, model=WIDTH_4, compiled=True)

@@ -7,7 +7,9 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from hptoolkit.errors import UserError
-from hptoolkit.training.model import ConvBlock, ResNet, resnet
+from hptoolkit.training.config import ModelConfig
+from hptoolkit.training.ghost_norm import GhostBatchNorm2d
+from hptoolkit.training.model import ConvBlock, ResNet, build, resnet
 
 
 @pytest.mark.parametrize(
@@ -61,5 +63,47 @@ def test_equals_pages_network_to_the_bit(channels: int, size: int) -> None:
 
 
 def test_too_small_images_are_refused() -> None:
-    with pytest.raises(UserError, match="8 at least"):
-        resnet(8, 1, 7, 10)
+    with pytest.raises(UserError, match="8x7 pixels"):
+        build(ModelConfig(width=8), (8, 7, 1), 10)
+
+
+def test_pooling_before_batch_norm_is_another_network_with_the_same_weights() -> None:
+    early = build(ModelConfig(width=4, pool_first=True), (32, 32, 3), 10)
+    late = build(ModelConfig(width=4), (32, 32, 3), 10)
+    late.load_state_dict(early.state_dict())
+    x = torch.randn(8, 3, 32, 32)
+    assert not torch.allclose(early(x), late(x), atol=1e-3)
+    # With fixed statistics and positive scales the two orders commute.
+    early.load_state_dict(late.state_dict())
+    torch.testing.assert_close(early.eval()(x), late.eval()(x))
+
+
+def test_dropout_acts_in_training_only() -> None:
+    network = build(ModelConfig(width=4, dropout=0.5), (8, 8, 1), 10)
+    x = torch.randn(8, 1, 8, 8)
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+def test_ghost_batch_norm_is_batch_norm_of_each_part() -> None:
+    ghost, plain = GhostBatchNorm2d(3, group=4), nn.BatchNorm2d(3)
+    x = torch.randn(12, 3, 5, 5) * 2 + 1
+    parts = [plain(part) for part in x.split(4)]
+    torch.testing.assert_close(ghost(x), torch.cat(parts))
+    ordinary = nn.BatchNorm2d(3)
+    ordinary(x)
+    # From 0, three updates by groups come near to the one by their mean: all forget 10 % in all.
+    torch.testing.assert_close(ghost.running_mean, ordinary.running_mean, rtol=0.1, atol=0.01)
+    constant = torch.ones(12, 3, 2, 2)
+    fresh = GhostBatchNorm2d(3, group=4)
+    fresh(constant)
+    torch.testing.assert_close(fresh.running_mean, torch.full((3,), 0.1))
+
+
+def test_ghost_batch_norm_evaluates_as_batch_norm() -> None:
+    ghost, plain = GhostBatchNorm2d(3, group=2), nn.BatchNorm2d(3)
+    ghost(torch.randn(8, 3, 4, 4))
+    plain.load_state_dict(ghost.state_dict())
+    x = torch.randn(8, 3, 4, 4)
+    assert torch.equal(ghost.eval()(x), plain.eval()(x))
