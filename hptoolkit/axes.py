@@ -73,10 +73,17 @@ def from_axis(distribution: BaseDistribution, z: float) -> Any:
     return to_value(distribution, rounded(math.exp(z) if logarithmic else z))
 
 
-def to_value(distribution: BaseDistribution, value: float) -> Any:
-    """The allowed value nearest to a numeric one, of a plain Python type."""
-    if isinstance(distribution, CategoricalDistribution):
-        return min(distribution.choices, key=lambda c: abs(math.log(float(c) / value)))  # type: ignore[arg-type]
+def to_value(distribution: BaseDistribution, value: float, factor: Factor | None = None) -> Any:
+    """The allowed value nearest to a numeric one, of a plain Python type.
+
+    A choice is the nearest on the logarithmic axis of the `factor` that coordinates name.
+    """
+    if isinstance(distribution, CategoricalDistribution) and factor is not None:
+        place = math.log(factor.value(value))
+        return min(
+            distribution.choices,
+            key=lambda c: abs(math.log(factor.value(float(c))) - place),  # type: ignore[arg-type]
+        )
     if isinstance(distribution, IntDistribution):
         step = 1 if distribution.log else distribution.step
         steps = round((value - distribution.low) / step)
@@ -102,7 +109,7 @@ def random_value(
         low, high = sorted(factor.value(end) for end in numeric_range(factor, distribution))
         if low > 0:
             drawn = math.exp(rng.uniform(math.log(low), math.log(high)))
-            return to_value(distribution, factor.value(drawn))
+            return to_value(distribution, factor.value(drawn), factor)
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(rng.integers(len(distribution.choices)))]
     axis = own_axis("", distribution)

@@ -109,7 +109,7 @@ class Region:
         params: dict[str, Any] = {}
         for factor, log in zip(factors, logs, strict=True):
             value = factor.value(rounded(math.exp(log)))
-            params[factor.name] = to_value(self.search_space[factor.name], value)
+            params[factor.name] = to_value(self.search_space[factor.name], value, factor)
         for name, z in zip(self._own, position[len(factors) :], strict=True):
             params[name] = from_axis(self.search_space[name], float(z))
         return {name: params[name] for name in self.search_space}

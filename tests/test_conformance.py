@@ -30,3 +30,15 @@ class TestCoordinateDescent(_Suite):
     @pytest.fixture(params=COORDINATES, ids=["none", "some"])
     def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
         return lambda: hpt.CoordinateDescentSampler(request.param, seed=0)
+
+
+class TestRandom(_Suite):
+    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        return lambda: hpt.RandomSampler(request.param, seed=0)
+
+
+class TestSobol(_Suite):
+    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        return lambda: hpt.RandomSampler(request.param, seed=0, method="sobol")

@@ -2,5 +2,12 @@
 
 from hptoolkit.samplers._base import CoordinateSampler, StudyExhausted
 from hptoolkit.samplers.coordinate_descent import CoordinateDescentSampler, Improvement
+from hptoolkit.samplers.random import RandomSampler
 
-__all__ = ["CoordinateDescentSampler", "CoordinateSampler", "Improvement", "StudyExhausted"]
+__all__ = [
+    "CoordinateDescentSampler",
+    "CoordinateSampler",
+    "Improvement",
+    "RandomSampler",
+    "StudyExhausted",
+]

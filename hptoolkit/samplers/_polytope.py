@@ -1,0 +1,137 @@
+"""Uniform points of a region: a parallelepiped around it, of which what lies outside is rejected.
+
+The named axes of a region lie between 2k pairs of parallel planes: the bounds of k factors and
+those of k coordinates. Any k independent pairs make a parallelepiped around the region; once
+linear programming has drawn each pair tight, the smallest one is little larger than the region,
+also where that is a thin slice or a cut-off corner, and a pair without width costs nothing.
+
+A parameter that takes only some values is drawn from their cells: the ends reach half a cell
+further, the value is rounded, and kept if the rounded point lies in the region.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from hptoolkit.axes import numeric_range
+from hptoolkit.monomials import Factor
+from hptoolkit.region import TOLERANCE, Array, Region
+
+# Along the axes, points are spread more evenly over each; worth this many rejections for one.
+_WORTH = 100.0
+
+
+class Proposals:
+    """The way from uniform points of the unit cube to uniform points of a region.
+
+    Args:
+        region: The region, of d axes.
+        along_axes: Keep the cube's edges along the axes, unless that rejects far more points.
+    """
+
+    def __init__(self, region: Region, along_axes: bool = False) -> None:
+        self._region = region
+        named, d = len(region.coordinates.axes), len(region.axes)
+        ends, shifts = _cells(region)
+        self._rounds = bool(np.any(shifts > 0))
+        # Rounding moves a coordinate by at most this much: its bounds are judged afterwards.
+        moves = np.concatenate([np.abs(region.coordinates.matrix) @ shifts[:named], shifts[named:]])
+        room = np.concatenate([ends[:named, 1], ends[:named, 0], moves, moves])
+        self._offsets = region.offsets + room + TOLERANCE
+
+        self._corner, self._edges = np.zeros(d), np.zeros((d, d))
+        own = slice(named, d)
+        self._corner[own] = region.low[own] - ends[own, 0]
+        self._edges[own, own] = np.diag(region.high[own] - region.low[own] + ends[own].sum(axis=1))
+        if named:
+            rows = region.inequalities[: 2 * named, :named]
+            slabs = np.vstack([rows[:named], np.eye(named)])
+            keep = [*range(2 * named), *range(2 * named, 2 * named + named)]
+            keep += range(2 * named + d, 2 * named + d + named)
+            corner, edges = _parallelepiped(
+                slabs, region.inequalities[keep, :named], self._offsets[keep], along_axes
+            )
+            self._corner[:named], self._edges[:named, :named] = corner, edges
+
+    def accepted(self, unit: Array) -> Iterator[Array]:
+        """The positions (d,) in the region for points (n, d) of the unit cube, in their order."""
+        positions = self._corner + unit @ self._edges.T
+        inside = np.all(positions @ self._region.inequalities.T <= self._offsets, axis=1)
+        for position in positions[inside]:
+            if self._rounds:
+                position = self._region.encode(self._region.decode(position))
+                if not self._region.contains(position):
+                    continue
+            yield position
+
+
+def _parallelepiped(
+    slabs: Array, inequalities: Array, offsets: Array, along_axes: bool
+) -> tuple[Array, Array]:
+    """Corner (k,) and edges (k, k) of a parallelepiped of k of the slabs (2k, k), drawn tight."""
+    k = slabs.shape[1]
+    bounds = np.array([_range(row, inequalities, offsets) for row in slabs])
+    widths = bounds[:, 1] - bounds[:, 0]
+    choices = np.array(list(itertools.combinations(range(2 * k), k)))
+    with np.errstate(divide="ignore"):
+        sizes = np.sum(np.log(np.maximum(widths, 1e-12))[choices], axis=1) - np.log(
+            np.abs(np.linalg.det(slabs[choices]))
+        )
+    chosen = choices[np.argmin(sizes)]
+    if along_axes and sizes[-1] <= np.min(sizes) + math.log(_WORTH):
+        chosen = choices[-1]
+    inverse = np.linalg.inv(slabs[chosen])
+    return inverse @ bounds[chosen, 0], inverse * widths[chosen]
+
+
+def _range(row: Array, inequalities: Array, offsets: Array) -> tuple[float, float]:
+    """The least and largest row · z over the polytope inequalities · z ≤ offsets."""
+    from scipy.optimize import linprog
+
+    ends = []
+    for sign in (1.0, -1.0):
+        solution = linprog(sign * row, A_ub=inequalities, b_ub=offsets, bounds=(None, None))
+        ends.append(sign * float(solution["fun"]))
+    return ends[0], max(ends)
+
+
+def _cells(region: Region) -> tuple[Array, Array]:
+    """Half cells of the values at the two ends (d, 2), and the farthest that rounding goes (d,).
+
+    Of the factors first, in logarithms, then of the other axes; 0 for continuous parameters.
+    """
+    halves = []
+    for factor in region.coordinates.factors:
+        halves.append(_half_cells(factor, region.search_space[factor.name]))
+    for axis in region.axes[len(halves) :]:
+        distribution = region.search_space[axis.name]
+        if axis.kind == "log":
+            halves.append(_half_cells(Factor(axis.name), distribution))
+        else:
+            halves.append([(axis.step or 0.0) / 2])
+    ends = np.array([(half[0], half[-1]) for half in halves], dtype=np.float64)
+    return ends.reshape(-1, 2), np.array([max(half) for half in halves])
+
+
+def _half_cells(factor: Factor, distribution: BaseDistribution) -> list[float]:
+    """Half the cells, in the factor's logarithm, from its least value to its largest.
+
+    Of evenly spaced values those at the ends are enough: the largest cell is one of them.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        logs = sorted(math.log(factor.value(float(c))) for c in distribution.choices)  # type: ignore[arg-type]
+        return [(b - a) / 2 for a, b in itertools.pairwise(logs)] or [0.0]
+    low, high = numeric_range(factor, distribution)
+    step = getattr(distribution, "step", None)
+    if step is None or low == high:
+        return [0.0]
+    halves = [
+        abs(math.log(factor.value(end + half) / factor.value(end)))
+        for end, half in ((low, step / 2), (high, -step / 2))
+    ]
+    return halves[::-1] if factor.complement else halves
