@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
     from hptoolkit.errors import UserError as UserError
     from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
+    from hptoolkit.samplers import GridSampler as GridSampler
     from hptoolkit.samplers import RandomSampler as RandomSampler
     from hptoolkit.samplers import StudyExhausted as StudyExhausted
 
 _HOMES = {
     "CoordinateDescentSampler": "hptoolkit.samplers",
     "Coordinates": "hptoolkit.coordinates",
+    "GridSampler": "hptoolkit.samplers",
     "RandomSampler": "hptoolkit.samplers",
     "StudyExhausted": "hptoolkit.samplers",
     "UserError": "hptoolkit.errors",

@@ -42,3 +42,9 @@ class TestSobol(_Suite):
     @pytest.fixture(params=COORDINATES, ids=["none", "some"])
     def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
         return lambda: hpt.RandomSampler(request.param, seed=0, method="sobol")
+
+
+class TestGrid(_Suite):
+    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        return lambda: hpt.GridSampler(request.param, seed=0)
