@@ -201,6 +201,8 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         region = self.region(space)
         history = History(trials, space, study.direction, trial.number, self._memory)
         position = self.propose(region, history)
+        for name, note in history.notes.items():
+            study._storage.set_trial_system_attr(trial._trial_id, name, note)
         if position is not None:
             return region.decode(position)
         reason = self.finished(region, history)

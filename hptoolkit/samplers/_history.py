@@ -76,6 +76,9 @@ class History:
             what the objective returned.
         draws: How many trials were asked for before the one being sampled, retries not counted;
             together with the seed it fixes every random choice.
+        trials: All stored trials, and `number`: that of the one being sampled.
+        notes: System attributes that the sampler wants stored with the trial being sampled; they
+            are there before its choice is announced to other workers.
     """
 
     def __init__(
@@ -89,14 +92,15 @@ class History:
         self.search_space = search_space
         self.sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
         self.draws = sum(t.number < number and RETRY_OF not in t.user_attrs for t in trials)
-        self._trials = trials
-        self._number = number
+        self.trials = trials
+        self.number = number
+        self.notes: dict[str, Any] = {}
         self._memory = memory or Memory()
 
     @cached_property
     def _known(self) -> list[Observation]:
-        known = self._memory.observe(self._trials, self.search_space, self.sign)
-        sampled = self._number
+        known = self._memory.observe(self.trials, self.search_space, self.sign)
+        sampled = self.number
         return [o for o in known if o.trial.number != sampled or o.trial.state.is_finished()]
 
     @cached_property
@@ -154,7 +158,8 @@ class History:
         return next(o.trial.number for o in self.observations if o.key == key)
 
 
-def _params(trial: FrozenTrial, search_space: SearchSpace) -> dict[str, Any] | None:
+def chosen_params(trial: FrozenTrial, search_space: SearchSpace) -> dict[str, Any] | None:
+    """A trial's parameters in the search space, if all are known."""
     params = trial.params
     if any(name not in params for name in search_space):
         # A trial that has just begun: its choice is announced before it suggests anything.
@@ -165,7 +170,7 @@ def _params(trial: FrozenTrial, search_space: SearchSpace) -> dict[str, Any] | N
 
 
 def _observe(trial: FrozenTrial, search_space: SearchSpace, sign: float) -> Observation | None:
-    params = _params(trial, search_space)
+    params = chosen_params(trial, search_space)
     if params is None:
         return None
     return Observation(trial, params, point_key(params, search_space), _value(trial, sign))
