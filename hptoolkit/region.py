@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from hptoolkit.axes import Axis, from_axis, numeric_range, own_axis, rounded, to_axis, to_value
 from hptoolkit.coordinates import Coordinates
@@ -88,6 +88,17 @@ class Region:
         low = np.max(room[slope < 0] / slope[slope < 0], initial=-math.inf)
         high = np.min(room[slope > 0] / slope[slope > 0], initial=math.inf)
         return float(low), float(high)
+
+    def is_continuous(self, axis: int) -> bool:
+        """Whether a step along an axis changes parameters of continuous range only."""
+        named = len(self.coordinates.axes)
+        if axis >= named:
+            moved = [self._own[axis - named]]
+        else:
+            column = self.coordinates.inverse[:, axis]
+            moved = [f.name for f, by in zip(self.coordinates.factors, column, strict=True) if by]
+        distributions = [self.search_space[name] for name in moved]
+        return all(isinstance(d, FloatDistribution) and d.step is None for d in distributions)
 
     def encode(self, params: Mapping[str, Any]) -> Array:
         """The position of raw parameters. Raises UserError where one has no place on its axis."""

@@ -7,11 +7,12 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 
+_SCHEME = r"^(?>(?:[\w+.-]+:/+)?)"
 # `scheme://user:secret@host`. A secret may hold any character, an unescaped "@" or "/" too, so it
 # reaches to the last "@": a malformed address loses more than needed rather than a part too little.
-_USER_SECRET = re.compile(r"^(?:[\w+.-]+:/+)?[^:/@]*:(?P<secret>.*)@", re.DOTALL)
+_USER_SECRET = re.compile(_SCHEME + r"[^:/@]*:(?P<secret>.*)@", re.DOTALL)
 # `scheme://token@host`: a user without a colon, which some services take as the credential.
-_TOKEN = re.compile(r"^(?:[\w+.-]+:/+)?(?P<secret>[^:/?#@]*)@")
+_TOKEN = re.compile(_SCHEME + r"(?P<secret>[^:/?#@]*)@")
 # `?password=secret`, `;pwd=secret`, and the connection string of an ODBC address as a whole.
 _FIELD = re.compile(
     r"(?:^|[?&;\s])[^=?&;\s]*(?:pass|pwd|secret|token|key|auth|credential|signature|odbc_connect)"

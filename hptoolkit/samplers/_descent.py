@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hptoolkit.samplers._lattice import Lattice, Point
-from hptoolkit.samplers._line_search import Found, Search, double_or_halve, try_each
+from hptoolkit.samplers._line_search import Found, Search, accelerated, double_or_halve, try_each
 
 # Guesses about unknown points that are followed before no further point is looked for.
 _MAX_GUESSES = 1000
@@ -40,6 +40,7 @@ class Descent:
         refinements: How often the steps are halved (on a logarithmic axis: the factor's root
             taken) once the search stands still.
         minimum_improvement: A value counts as better only if it exceeds by more than this.
+        accelerated: Whether steps grow along an axis whose values are not rounded.
     """
 
     order: tuple[int, ...]
@@ -47,6 +48,7 @@ class Descent:
     strides: tuple[int, ...]
     refinements: int = 0
     minimum_improvement: float = 0.0
+    accelerated: bool = True
 
     def search(self, lattice: Lattice, moves: list[Move]) -> Search[None]:
         """Line searches along the axes in turn until none of them brings anything.
@@ -84,7 +86,9 @@ class Descent:
         if lattice.region.axes[axis].kind == "categorical":
             return try_each(lattice, axis, x, value, self.minimum_improvement)
         stride = direction * max(self.strides[axis] >> level, 1)
-        return double_or_halve(lattice, axis, x, value, stride, self.minimum_improvement)
+        grows = self.accelerated and lattice.region.is_continuous(axis)
+        line_search = accelerated if grows else double_or_halve
+        return line_search(lattice, axis, x, value, stride, self.minimum_improvement)
 
 
 @dataclass

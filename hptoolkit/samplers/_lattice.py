@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hptoolkit.region import Array, Region
+from hptoolkit.region import TOLERANCE, Array, Region
 from hptoolkit.samplers._history import Key
 
 Point = tuple[int, ...]
@@ -45,12 +46,25 @@ class Lattice:
     def neighbour(self, point: Point, axis: int, stride: int) -> Point | None:
         """The point `stride` steps along an axis; None if a wall is in the way."""
         while True:
-            neighbour = (*point[:axis], point[axis] + stride, *point[axis + 1 :])
+            neighbour = self.moved(point, axis, stride)
             if not self.region.contains(self.position(neighbour)):
                 return None
             if self.key(neighbour) != self.key(point):
                 return neighbour
             stride *= 2
+
+    def moved(self, point: Point, axis: int, by: int) -> Point:
+        """The point `by` steps along an axis, whether a wall is in the way or not."""
+        return (*point[:axis], point[axis] + by, *point[axis + 1 :])
+
+    def extent(self, point: Point, axis: int, stride: int) -> tuple[int, int]:
+        """How many strides one can go from a point along an axis: down (≤ 0) and up (≥ 0)."""
+        position = self.position(point)
+        low, high = self.region.interval(position, axis)
+        length, slack = stride * self._steps[axis], TOLERANCE
+        down = math.floor((position[axis] - low + slack) / length)
+        up = math.floor((high - position[axis] + slack) / length)
+        return -max(down, 0), max(up, 0)
 
     def others(self, point: Point, axis: int) -> list[Point]:
         """The points with the other choices of a categorical axis, in the choices' order."""

@@ -19,6 +19,8 @@ from hptoolkit.samplers._descent import Descent, Plan, replay, upcoming
 from hptoolkit.samplers._history import History
 from hptoolkit.samplers._lattice import Lattice, Point
 
+LINE_SEARCHES = ("doubling", "accelerated")
+
 # Coarse steps into which the range of a linear parameter is divided.
 _LINEAR_STEPS = 8
 # Refinements for a sampler that was told nothing and therefore does not end.
@@ -59,6 +61,8 @@ class CoordinateDescentSampler(CoordinateSampler):
             then the other parameters.
         directions: First direction on an axis, "up" or "down"; "up" where none is given. Later
             searches begin in the direction that last improved.
+        line_search: "doubling" steps by the factor until it gets worse, as Page did;
+            "accelerated" doubles the step itself, then interpolates.
         refine: How often the steps are refined to their root once the search stands still.
         minimum_improvement: A value counts as better only if it is better by more than this (in
             the objective's units); differences below it are taken for noise.
@@ -75,6 +79,7 @@ class CoordinateDescentSampler(CoordinateSampler):
         factor: float = 2.0,
         order: Sequence[str] | None = None,
         directions: Mapping[str, str] | None = None,
+        line_search: str = "doubling",
         refine: int = 0,
         minimum_improvement: float = 0.0,
     ) -> None:
@@ -85,12 +90,17 @@ class CoordinateDescentSampler(CoordinateSampler):
             raise UserError(f"refine is {refine}: 0 or a positive number of halvings is needed.")
         if not minimum_improvement >= 0.0:
             raise UserError(f"minimum_improvement is {minimum_improvement}: 0 or more is needed.")
+        if line_search not in LINE_SEARCHES:
+            raise UserError(
+                f"Unknown line search {line_search!r}: {nearest(line_search, LINE_SEARCHES)}."
+            )
         for axis, direction in (directions or {}).items():
             if direction not in ("up", "down"):
                 raise UserError(f"The direction of {axis!r} is {direction!r}: 'up' or 'down'.")
         self.factor = factor
         self.order = tuple(order or ())
         self.directions = dict(directions or {})
+        self.line_search = line_search
         self.refine = refine
         self.minimum_improvement = minimum_improvement
         if self._declared is not None:
@@ -170,6 +180,7 @@ class CoordinateDescentSampler(CoordinateSampler):
             strides=tuple(_strides(axis, finest) for axis in region.axes),
             refinements=self._refinements(region),
             minimum_improvement=self.minimum_improvement,
+            accelerated=self.line_search == "accelerated",
         )
 
     def _step(self, axis: Axis) -> float:

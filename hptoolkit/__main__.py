@@ -1,0 +1,19 @@
+"""`python -m hptoolkit` lists the commands."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "study": "search good hyperparameters, and go on where an earlier run stopped",
+}
+
+
+def main() -> None:
+    """Print the commands, a line each."""
+    print("hptoolkit: tune neural networks in the invariant coordinates of SGD.\n")
+    for name, purpose in COMMANDS.items():
+        print(f"  python -m hptoolkit.{name:<10} {purpose}")
+    print("\nEach has --help. The first to try: python -m hptoolkit.study --sampler coord")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""How parameters, axes and numbers are written for people: λ, ρ, α, N and λα/(1−ρ)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SYMBOLS = {"lr": "λ", "momentum": "ρ", "weight_decay": "α", "batch_size": "N"}
+
+
+def symbol(expression: str) -> str:
+    """An axis or a parameter in the notation of the literature: `lr*weight_decay` is λα."""
+    words = re.sub(r"[A-Za-z_][\w.]*", lambda m: _SYMBOLS.get(m[0], m[0]), expression)
+    powers = {"**0.5": "^½", "**2": "²"}
+    for power, short in powers.items():
+        words = words.replace(power, short)
+    return re.sub(r"(?<=[λραN)²½])\*(?=[λραN(])", "", words).replace("1-", "1−")
+
+
+def number(value: Any) -> str:
+    """A value in few characters: three significant digits for a float."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def metric(name: str, value: float) -> str:
+    """A metric's value: an accuracy in per cent, a loss as it is."""
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `8.2 s`, `3 min 20 s` or `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )

@@ -1,0 +1,129 @@
+"""The built-in objective: raw parameters in, the metric of a trained network out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import torch
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from hptoolkit.definition import StudyDefinition
+from hptoolkit.errors import UserError
+from hptoolkit.storage import SEED
+from hptoolkit.training import EpochReport, train
+from hptoolkit.training.data import Split
+
+HISTORY = "history"  # user attribute of a trial: its epochs
+CONFIG = "config"  # user attribute of a trial: what was trained, completely
+PRUNED_REASON = "pruned_reason"  # user attribute of a pruned trial
+
+
+def check_batch(definition: StudyDefinition, data: Split) -> None:
+    """Raise UserError if a batch that the study may ask for is larger than the training split."""
+    searched = definition.search_space.get("batch_size")
+    sizes = [definition.training.batch_size]
+    if searched is not None:
+        sizes = [int(size) for size in (searched.choices or (searched.high or 0,))]
+    if max(sizes) > len(data.train):
+        raise UserError(
+            f"The batch of {max(sizes)} images is larger than the training split of "
+            f"{len(data.train)} ({definition.data.name}): take a smaller batch_size or more data."
+        )
+
+
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Ask for a parameter from its distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    low, high, step = distribution.low, distribution.high, distribution.step  # type: ignore[attr-defined]
+    log = distribution.log  # type: ignore[attr-defined]
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(name, low, high, step=step, log=log)
+    return trial.suggest_float(name, low, high, step=step, log=log)
+
+
+class Objective:
+    """Trains the definition's network at a trial's parameters, reports each epoch, and prunes.
+
+    A trial's seed is the study's, plus how often its parameters were run before: points are
+    compared under the same initialisation, order and augmentation, and a repeat is a new draw.
+
+    Args:
+        definition: What to train and search.
+        data: The split to train and validate on.
+        device: Where to train.
+        on_epoch: Called after each epoch with the trial and its report.
+    """
+
+    def __init__(
+        self,
+        definition: StudyDefinition,
+        data: Split,
+        device: torch.device,
+        on_epoch: Callable[[Trial, EpochReport], None] = lambda trial, epoch: None,
+    ) -> None:
+        self.definition = definition
+        self.data = data
+        self.device = device
+        self.on_epoch = on_epoch
+
+    def __call__(self, trial: Trial) -> float:
+        """The metric after the last epoch. Raises TrialPruned for a pruned or diverged run."""
+        params = {n: suggest(trial, n, d) for n, d in self.definition.distributions.items()}
+        model, training = self.definition.configure(params)
+        seed = self._seed(trial)
+        trial.set_user_attr(SEED, seed)
+        config = {
+            "data": self.definition.data.model_dump(mode="json"),
+            "model": model.model_dump(mode="json"),
+            "training": training.model_dump(mode="json"),
+        }
+        trial.set_user_attr(CONFIG, config)
+        history: list[dict[str, float]] = []
+
+        def report(epoch: EpochReport) -> None:
+            history.append(_finite(dataclasses.asdict(epoch)))
+            self.on_epoch(trial, epoch)
+            trial.report(getattr(epoch, self.definition.metric.name), epoch.epoch)
+            if epoch.epoch < training.epochs and trial.should_prune():
+                reason = f"{self.definition.pruner} pruner after epoch {epoch.epoch}"
+                trial.set_user_attr(PRUNED_REASON, reason)
+                raise optuna.TrialPruned(reason)
+
+        try:
+            result = train(
+                training, self.data, model=model, seed=seed, device=self.device, report=report
+            )
+        finally:
+            trial.set_user_attr(HISTORY, history)
+        value = float(getattr(result, self.definition.metric.name))
+        if result.diverged is None and not math.isfinite(value):
+            reason = f"{self.definition.metric.name} is {value}"
+        else:
+            reason = result.diverged or ""
+        if reason:
+            trial.set_user_attr(PRUNED_REASON, f"diverged: {reason}")
+            raise optuna.TrialPruned(reason)
+        trial.set_user_attr("images_per_second", round(result.images_per_second, 1))
+        return value
+
+    def _seed(self, trial: Trial) -> int:
+        if SEED in trial.user_attrs:  # a trial that was put back keeps its seed
+            return int(trial.user_attrs[SEED])
+        earlier = trial.study.get_trials(deepcopy=False)
+        return self.definition.seed + sum(_is_repeat(t, trial) for t in earlier)
+
+
+def _is_repeat(earlier: FrozenTrial, trial: Trial) -> bool:
+    judged = earlier.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return judged and earlier.number < trial.number and earlier.params == trial.params
+
+
+def _finite(epoch: dict[str, float]) -> dict[str, float]:
+    """JSON has no infinity: a value that is not finite is left out."""
+    return {name: value for name, value in epoch.items() if math.isfinite(value)}

@@ -1,0 +1,155 @@
+"""Where studies are kept: one journal file under studies/ by default, or a database by its URL."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from optuna.trial import FrozenTrial, TrialState
+
+from hptoolkit.errors import UserError
+from hptoolkit.samplers._history import CLAIM, INTERRUPTED, RETRY_OF
+from hptoolkit.urls import redact, scrub
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+    from optuna.study import Study
+
+DEFAULT = "studies/studies.log"
+
+OWNER = "owner"  # user attribute of a trial: the host and process that run it
+SEED = "seed"  # user attribute of a trial: the seed of its training
+
+
+def is_url(address: str) -> bool:
+    """Whether an address names a database rather than a file."""
+    return "://" in address
+
+
+def check(address: str) -> None:
+    """Refuse an address that cannot hold studies, before anything is written.
+
+    Raises UserError: the file is something else, or it or its folder may not be written.
+    """
+    if is_url(address):
+        return
+    path = Path(address)
+    if path.is_dir():
+        raise UserError(f"The storage {address} is a folder: give a file in it, or a URL.")
+    if path.exists():
+        _check_journal(path)
+    check_writable(path, "--storage")
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise UserError, naming the option that gives another place, if a file cannot be written."""
+    existing = next(p for p in (path, path.parent, *path.parent.parents) if p.exists())
+    needed = os.W_OK if existing == path else os.W_OK | os.X_OK
+    if not os.access(existing, needed) or (existing != path and not existing.is_dir()):
+        raise UserError(f"No permission to write {existing}: choose another place by {option}.")
+
+
+def connect(address: str) -> BaseStorage:
+    """The storage at an address; a file that is missing is made.
+
+    Raises UserError: it is not a storage of studies, or it cannot be reached.
+    """
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    check(address)
+    try:
+        if is_url(address):
+            return RDBStorage(address)
+        Path(address).parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(address))
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"The storage {redact(address)} cannot be used: {error}.") from None
+    except Exception as error:  # whatever SQLAlchemy, a driver or a damaged file raises
+        reason = scrub(str(error).strip().partition("\n")[0], address)
+        raise UserError(
+            f"The storage {redact(address)} cannot be used ({reason}). Check the address, or leave "
+            f"out --storage to use {DEFAULT}."
+        ) from None
+
+
+def latest(base: str, names: Iterable[str]) -> str | None:
+    """The newest of the studies `base`, `base-2`, `base-3`, …; None if there is none."""
+    numbers = _numbers(base, names)
+    return _numbered(base, max(numbers)) if numbers else None
+
+
+def fresh(base: str, names: Iterable[str]) -> str:
+    """The name for one more study `base`."""
+    return _numbered(base, max(_numbers(base, names), default=0) + 1)
+
+
+def owner() -> str:
+    """What identifies this process to others on the same storage."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def put_back_orphans(study: Study) -> list[int]:
+    """Put back the running trials whose process on this machine has gone; their numbers."""
+    orphans = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if _is_gone(str(trial.user_attrs.get(OWNER, "")))
+    ]
+    for trial in orphans:
+        put_back(study, trial)
+    return [trial.number for trial in orphans]
+
+
+def put_back(study: Study, trial: FrozenTrial) -> None:
+    """Give up a running trial and queue its parameters, with its seed, to be run again."""
+    study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+    study.tell(trial.number, state=TrialState.FAIL)
+    params = {**trial.system_attrs.get(CLAIM, {}), **trial.params}
+    if params:
+        kept = {name: trial.user_attrs[name] for name in (SEED,) if name in trial.user_attrs}
+        study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
+
+
+def _is_gone(process: str) -> bool:
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname() or not pid.isdecimal() or process == owner():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _check_journal(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            first = file.readline(1 << 20)
+        if not first or "op_code" in json.loads(first):
+            return
+    except (OSError, ValueError, TypeError):
+        pass
+    raise UserError(
+        f"The storage {path} is not a file of studies (an Optuna journal): it was left as it is. "
+        "Give another --storage, or a URL such as sqlite:///FILE for a database."
+    )
+
+
+def _numbers(base: str, names: Iterable[str]) -> list[int]:
+    pattern = re.compile(re.escape(base) + r"(?:-([1-9]\d*))?")
+    matches = (pattern.fullmatch(name) for name in names)
+    return [int(m[1] or 1) for m in matches if m]
+
+
+def _numbered(base: str, number: int) -> str:
+    return base if number == 1 else f"{base}-{number}"

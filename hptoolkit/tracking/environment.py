@@ -1,0 +1,63 @@
+"""What a run depended on besides its parameters: the code, the packages, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("hptoolkit", "optuna", "torch", "torchvision", "numpy", "scikit-learn", "mlflow")
+_PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+
+
+def environment_tags() -> dict[str, str]:
+    """MLflow tags: git commit (in a checkout), Python and package versions, processor, cores."""
+    tags = {
+        "python": platform.python_version(),
+        "packages": ", ".join(_installed()),
+        "cpu": _cpu_model(),
+        "cores": str(os.cpu_count()),
+    }
+    commit = _commit()
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def _installed() -> list[str]:
+    found = []
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with `-dirty` after it if files differ from it."""
+    root = _git("rev-parse", "--show-toplevel")
+    # An environment installed inside somebody else's checkout is not that checkout's code.
+    if root is None or Path(root).resolve() != _PACKAGE_FOLDER.parent:
+        return None
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return f"{commit}-dirty" if commit and changes else commit
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(_PACKAGE_FOLDER), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hptoolkit import UserError, definition
+
+MINIMAL = """
+[data]
+name = "digits"
+[training]
+epochs = 2
+[search_space]
+lr = { low = 0.001, high = 1.0, log = true }
+batch_size = { low = 16, high = 128, log = true }
+"""
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(MINIMAL)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "cifar10-small"])
+def test_shipped_definitions_begin_where_page_did(name: str) -> None:
+    defined = definition.load(name)
+    assert defined.start == {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}
+    point = defined.region().describe(defined.start)
+    assert point["lr*weight_decay/(1-momentum)"] == pytest.approx(0.00002)
+
+
+def test_pages_study_is_his() -> None:
+    defined = definition.load("cifar10")
+    assert (defined.model.width, defined.training.epochs, defined.training.batch_size) == (
+        64,
+        24,
+        512,
+    )
+
+
+def test_types_follow_the_training_fields(minimal: str) -> None:
+    defined = definition.load(minimal)
+    assert defined.name == "mine"
+    assert defined.distributions == {
+        "lr": optuna.distributions.FloatDistribution(0.001, 1.0, log=True),
+        "batch_size": optuna.distributions.IntDistribution(16, 128, log=True),
+    }
+    model, training = defined.configure({"lr": 0.5, "batch_size": 32})
+    assert (training.lr, training.batch_size, training.epochs, model.width) == (0.5, 32, 2, 64)
+
+
+def test_any_field_can_be_overridden(minimal: str) -> None:
+    defined = definition.load(
+        minimal,
+        [
+            "training.epochs=7",
+            "search_space.lr.high=10.0",
+            'coordinates.box."lr"=[0.01, 1.0]',
+            "metric.name=validation_loss",
+        ],
+        seed=3,
+        trials=None,
+    )
+    assert defined.training.epochs == 7
+    assert defined.search_space["lr"].high == 10.0
+    assert defined.coordinates.box == {"lr": (0.01, 1.0)}
+    assert defined.metric.direction == "minimize"
+    assert defined.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", "'training.epoch': did you mean 'epochs'"),
+        ("trainin.epochs=3", "'trainin': did you mean 'training'"),
+        ("search_space.lr.hi=3", "'search_space.lr.hi': did you mean 'high'"),
+        ("metric.nam=validation_loss", "'metric.nam': did you mean 'name'"),
+        ("training.lr=0.0", "training.lr = 0.0"),
+        ("training.lr=-1", "training.lr = -1"),
+        ("training.momentum=1.0", "training.momentum = 1.0"),
+        ("training.epochs=many", "training.epochs = 'many'"),
+        ("search_space.lrr={low=1.0, high=2.0}", "did you mean 'lr'"),
+        ("search_space.lr.low=2.0", "lies above high"),
+        ("search_space.lr.low=-1.0", "begins above 0"),
+        ("search_space.lr.choices=[0.1]", "either 'low' and 'high', or 'choices'"),
+        ("start.lr=5.0", "lr = 5.0 there, allowed is 0.001 to 1"),
+        ("start.momentum=0.5", "'momentum', which the search space lacks"),
+        ("coordinates.axes=['lr*batch_size','batch_size*lr']", "singular"),
+        ("coordinates.axes=['lr/(1-momentum)','1-momentum']", "need momentum"),
+        ("coordinates.axes=['lr+batch_size']", "not a monomial"),
+        ("name='a/b'", "name = 'a/b'"),
+        ("training", "not FIELD=VALUE"),
+        ("=3", "not FIELD=VALUE"),
+        ("a b=3", "is not a field"),
+        ("pruner=medain", "pruner = 'medain'"),
+    ],
+)
+def test_bad_fields(minimal: str, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        definition.load(minimal, [override])
+
+
+def test_momentum_of_one_is_no_logarithm() -> None:
+    with pytest.raises(UserError, match=r"'momentum' ranges from 0 to 1.*end below 1"):
+        definition.load("digits", ["search_space.momentum.high=1.0"])
+
+
+def test_unknown_study_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="'digitz': did you mean 'digits'"):
+        definition.load("digitz")
+
+
+def test_not_toml(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text("[data\nname=1")
+    with pytest.raises(UserError, match=r"broken\.toml is not a valid TOML file"):
+        definition.load(str(path))
+    with pytest.raises(UserError, match="There is no file"):
+        definition.load(str(tmp_path / "absent.toml"))
+
+
+def test_a_missing_section_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "part.toml"
+    path.write_text(MINIMAL.replace("[training]\nepochs = 2\n", ""))
+    with pytest.raises(UserError, match="'training' is missing"):
+        definition.load(str(path))
+
+
+def test_differences_and_widening(minimal: str) -> None:
+    before = definition.load(minimal)
+    longer = definition.load(minimal, ["training.epochs=3"])
+    assert definition.differences(before.identity(), longer.identity()) == [
+        "training.epochs was 2 and is 3"
+    ]
+    assert not definition.widened(before, longer)
+    wider = definition.load(minimal, ["search_space.lr.high=2.0"])
+    assert definition.widened(before, wider)
+    assert not definition.widened(wider, before)
+    linear = definition.load(minimal, ["search_space.lr.log=false"])
+    assert not definition.widened(before, linear)
+
+
+def test_budget_and_description_do_not_make_another_study(minimal: str) -> None:
+    before = definition.load(minimal)
+    after = definition.load(minimal, ["description='new'"], trials=7)
+    assert definition.differences(before.identity(), after.identity()) == []

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+import hptoolkit as hpt
+from hptoolkit.runner import run, used, why_over
+from tests import page
+
+
+@dataclass
+class Listener:
+    ended: list[int] = field(default_factory=list)
+
+    def trial_began(self, trial: Trial) -> None:
+        pass
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        self.ended.append(trial.number)
+
+
+def _study() -> optuna.Study:
+    sampler = hpt.CoordinateDescentSampler(
+        page.COORDINATES, start=page.START, search_space=page.SEARCH_SPACE
+    )
+    return optuna.create_study(sampler=sampler, direction="maximize")
+
+
+def test_runs_until_the_search_has_ended() -> None:
+    study, listener = _study(), Listener()
+    ending = run(study, page.objective, trials=100, listener=listener)
+    assert ending.exit_code == 0
+    assert ending.reason.startswith("no step by a factor of 2")
+    assert listener.ended == list(range(len(study.trials)))
+    assert len(study.trials) <= 28
+
+
+def test_the_budget_is_the_total() -> None:
+    study = _study()
+    assert run(study, page.objective, trials=5, listener=Listener()).reason.startswith("the budget")
+    assert used(study) == 5
+    run(study, page.objective, trials=5, listener=Listener())
+    assert used(study) == 5
+    run(study, page.objective, trials=8, listener=Listener())
+    assert used(study) == 8
+
+
+def test_a_signal_puts_the_trial_back_and_the_sequence_is_the_same() -> None:
+    undisturbed = _study()
+    run(undisturbed, page.objective, trials=100, listener=Listener())
+
+    study = _study()
+    hits = iter([signal.SIGINT, signal.SIGTERM])
+    codes = []
+
+    def objective(trial: Trial) -> float:
+        value = page.objective(trial)
+        if trial.number in (4, 9):
+            os.kill(os.getpid(), next(hits))
+        return value
+
+    before = signal.getsignal(signal.SIGINT)
+    for _ in range(3):
+        codes.append(run(study, objective, trials=100, listener=Listener()).exit_code)
+    assert codes == [130, 143, 0]
+    assert signal.getsignal(signal.SIGINT) is before
+    states = [t.state for t in study.trials]
+    assert states.count(TrialState.FAIL) == 2
+    assert TrialState.RUNNING not in states
+    assert TrialState.WAITING not in states
+    complete = [t.params for t in study.trials if t.state == TrialState.COMPLETE]
+    assert complete == [t.params for t in undisturbed.trials]
+    assert used(study) == len(undisturbed.trials)
+
+
+def test_a_crash_is_kept_with_its_error_and_the_study_goes_on() -> None:
+    study = _study()
+
+    def objective(trial: Trial) -> float:
+        value = page.objective(trial)
+        if trial.number == 2:
+            raise RuntimeError("out of memory")
+        return value
+
+    assert run(study, objective, trials=100, listener=Listener()).exit_code == 0
+    failed = study.trials[2]
+    assert failed.state == TrialState.FAIL
+    assert "RuntimeError: out of memory" in failed.user_attrs["error"]
+    assert study.trials[3].params == failed.params
+
+
+def test_a_study_whose_every_trial_crashes_ends() -> None:
+    study = _study()
+
+    def objective(trial: Trial) -> float:
+        page.objective(trial)
+        raise RuntimeError("no such kernel")
+
+    ending = run(study, objective, trials=100, listener=Listener())
+    assert ending.exit_code == 1
+    assert len(study.trials) == 3
+    assert why_over(study, 100) is None or "no trial succeeded" in why_over(study, 100).reason  # type: ignore[union-attr]

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from hptoolkit import UserError, storage
+
+
+def test_a_missing_file_is_made_only_when_connected(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "studies.log"
+    storage.check(str(path))
+    assert not path.parent.exists()
+    storage.connect(str(path))
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", b'{"a": 1}\n', b"\x00\xff" * 50, b"[1, 2]\n", b"7\n"]
+)
+def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a file of studies"):
+        storage.connect(str(path))
+    assert path.read_bytes() == content
+
+
+def test_a_folder_is_no_storage(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder"):
+        storage.check(str(tmp_path))
+
+
+def test_a_file_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="No permission to write"):
+        storage.check(str(tmp_path / "file" / "studies.log"))
+
+
+def test_an_unreachable_database_hides_its_password() -> None:
+    with pytest.raises(UserError) as raised:
+        storage.connect("postgresql://me:secret@127.0.0.1:1/studies")
+    assert "secret" not in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+
+
+def test_names_of_continued_and_fresh_studies() -> None:
+    names = ["digits-coord", "digits-coord-2", "digits-coord-10", "digits-coord-x", "digits-gp"]
+    assert storage.latest("digits-coord", names) == "digits-coord-10"
+    assert storage.fresh("digits-coord", names) == "digits-coord-11"
+    assert storage.latest("other", names) is None
+    assert storage.fresh("other", names) == "other"
+    assert storage.fresh("digits-gp", names) == "digits-gp-2"
+
+
+def test_put_back_queues_the_same_parameters_and_seed() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.suggest_float("x", 0.0, 1.0)
+    trial.set_user_attr(storage.SEED, 7)
+    storage.put_back(study, study._storage.get_trial(trial._trial_id))
+    given_up, queued = study.trials
+    assert (given_up.state, queued.state) == (TrialState.FAIL, TrialState.WAITING)
+    again = study.ask()
+    assert again.suggest_float("x", 0.0, 1.0) == given_up.params["x"]
+    assert again.user_attrs == {"retry_of": 0, "seed": 7}
+
+
+def test_only_orphans_of_this_machine_are_put_back() -> None:
+    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                             capture_output=True, text=True, check=True)  # fmt: skip
+    host = storage.owner().rpartition(":")[0]
+    study = optuna.create_study()
+    owners = [f"{host}:{process.stdout.strip()}", storage.owner(), "elsewhere:1", None]
+    for owner in owners:
+        trial = study.ask()
+        trial.suggest_float("x", 0.0, 1.0)
+        if owner:
+            trial.set_user_attr(storage.OWNER, owner)
+    assert storage.put_back_orphans(study) == [0]
+    assert [t.state for t in study.trials[:4]] == [TrialState.FAIL, *[TrialState.RUNNING] * 3]
+
+
+def test_a_journal_cut_short_by_a_killed_writer_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "studies.log"
+    study = optuna.create_study(storage=storage.connect(str(path)), study_name="s")
+    study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=3)
+    whole = path.read_bytes()
+    assert all("op_code" in json.loads(line) for line in whole.splitlines())
+    path.write_bytes(whole[:-20])
+    again = optuna.load_study(study_name="s", storage=storage.connect(str(path)))
+    assert sum(t.state == TrialState.COMPLETE for t in again.trials) == 2
