@@ -402,6 +402,8 @@ def test_names_and_values_that_mlflow_refuses_are_made_fit(store: Path) -> None:
             "a*b": 2.0,
             "../up//x/": 3.0,
             "long" * 100: 4.0,
+            "long" * 101: 5.0,
+            "long" * 102: 6.0,
             "note": "fine",
             "flag": True,
             "huge": 10**400,
@@ -413,9 +415,10 @@ def test_names_and_values_that_mlflow_refuses_are_made_fit(store: Path) -> None:
     _, children = runs(store)
     metrics = children[0].data.metrics
     assert metrics["a_b"] == 1.0
-    assert metrics["a_b_"] == 2.0
+    assert metrics["a_b 2"] == 2.0
     assert metrics["up/x"] == 3.0
     assert metrics[("long" * 100)[:250]] == 4.0
+    assert metrics[("long" * 100)[:240] + " 3"] == 6.0
     assert math.isnan(metrics["loss"])
     assert math.isnan(metrics["huge"])
     assert "lr" not in metrics

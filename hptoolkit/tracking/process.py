@@ -2,8 +2,8 @@
 
 MLflow is 5 s of pure Python to import and to create a store, and 30 ms a trial. In a thread that
 would hold the interpreter's lock, which a training of many small operations needs all the time:
-it was seen to run at a fifth of its speed meanwhile. A process of its own costs training nothing,
-and a Ctrl-C does not reach it in the middle of a run.
+it was seen to fall to a third of its speed meanwhile. A process of its own takes from training
+only its share of the cores, and a Ctrl-C does not reach it in the middle of a run.
 """
 
 from __future__ import annotations

@@ -235,10 +235,11 @@ def _keyed(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         path = re.sub(r"[^\w.\- /]", "_", name)
         # MLflow refuses a key that, read as a path, is not in its normal form.
-        key = "/".join(part for part in path.split("/") if part.strip(".")) or "_"
-        key = key[:_LONGEST_KEY].rstrip("/")
+        path = "/".join(part for part in path.split("/") if part.strip(".")) or "_"
+        key, count = path[:_LONGEST_KEY].rstrip("/"), 1
         while key in keyed:
-            key = f"{key[: _LONGEST_KEY - 1]}_"
+            count += 1
+            key = f"{path[: _LONGEST_KEY - 10]} {count}"
         keyed[key] = value
     return keyed
 
