@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from hptoolkit.axes import Axis, from_axis, numeric_range, own_axis, rounded, to_axis, to_value
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.monomials import Factor
+from hptoolkit.monomials import Factor, parse
 
 Array = npt.NDArray[np.float64]
 SearchSpace = dict[str, BaseDistribution]
@@ -37,7 +38,8 @@ class Region:
     Args:
         coordinates: The axes; parameters that they do not name become axes of their own.
         search_space: Raw parameters' distributions.
-        box: Bounds (low, high) on some of the axes, in the coordinates' own units.
+        box: Bounds (low, high) on some of the axes, or on any other monomial of the parameters
+            that the coordinates name, in its own units.
 
     Raises:
         UserError: A distribution cannot be laid on a logarithmic axis, coordinates need a
@@ -61,15 +63,19 @@ class Region:
             Axis(name, "log", *span)
             for name, span in zip(self.coordinates.axes, spans, strict=True)
         ] + [own_axis(name, search_space[name]) for name in own]
-        self.axes: tuple[Axis, ...] = _cut(axes, box or {})
+        names = [axis.name for axis in axes]
+        on_axes = {name: ends for name, ends in (box or {}).items() if name in names}
+        across = {name: ends for name, ends in (box or {}).items() if name not in names}
+        self.axes: tuple[Axis, ...] = _cut(axes, on_axes)
         bounds = np.array([(axis.low, axis.high) for axis in self.axes]).reshape(-1, 2)
         rows = np.zeros((named, len(self.axes)))
         rows[:, :named] = self.coordinates.inverse
+        cuts, least, largest = self._cuts(across, names)
         self.low, self.high = bounds[:, 0], bounds[:, 1]
-        # The polytope as G z ≤ h: the factors' bounds, then the axes' own.
+        # The polytope as G z ≤ h: the factors' bounds, the axes' own, and those across axes.
         identity = np.eye(len(self.axes))
-        self.inequalities: Array = np.vstack([rows, -rows, identity, -identity])
-        self.offsets: Array = np.concatenate([high, -low, self.high, -self.low])
+        self.inequalities: Array = np.vstack([rows, -rows, identity, -identity, cuts, -cuts])
+        self.offsets: Array = np.concatenate([high, -low, self.high, -self.low, largest, -least])
         self._middle = self._find_middle(low, high)
 
     def contains(self, position: Array) -> bool:
@@ -152,7 +158,31 @@ class Region:
                     f"allowed are {unit(axis.low):.4g} to {unit(axis.high):.4g}. Move the start "
                     "or widen the region."
                 )
+        if not self.contains(position):
+            raise UserError(
+                f"The start lies outside the region: it breaks a bound of {', '.join(self._across)}"
+                ". Move the start or widen the bound."
+            )
         return position
+
+    def _cuts(
+        self, across: Mapping[str, tuple[float, float]], axes: list[str]
+    ) -> tuple[Array, Array, Array]:
+        """Rows of G and their lower and upper bounds, for bounds on monomials that are no axes."""
+        self._across = list(across)
+        factors = self.coordinates.factors
+        rows = np.zeros((len(across), len(self.axes)))
+        for row, (name, (least, largest)) in zip(rows, across.items(), strict=True):
+            exponents = parse(name)
+            if any(factor not in factors for factor in exponents):
+                raise UserError(
+                    f"Bounds are given for {name!r}, which is no axis: {nearest(name, axes)}."
+                )
+            _check_bounds(name, least, largest, logarithmic=True)
+            powers = np.array([float(exponents.get(factor, 0)) for factor in factors])
+            row[: len(factors)] = powers @ self.coordinates.inverse
+        ends = np.log(np.array(list(across.values())).reshape(-1, 2))
+        return rows, ends[:, 0], ends[:, 1]
 
     def _find_middle(self, low: Array, high: Array) -> Array:
         named = len(self.coordinates.axes)
@@ -229,27 +259,30 @@ def _image(matrix: Array, low: Array, high: Array) -> list[tuple[float, float]]:
 
 
 def _cut(axes: list[Axis], box: Mapping[str, tuple[float, float]]) -> tuple[Axis, ...]:
-    names = [axis.name for axis in axes]
-    for name, (least, largest) in box.items():
-        if name not in names:
-            raise UserError(
-                f"Bounds are given for {name!r}, which is no axis: {nearest(name, names)}."
-            )
-        axis = axes[names.index(name)]
-        if not least <= largest or (axis.kind == "log" and least <= 0):
-            raise UserError(
-                f"The bounds of {name!r} are ({least:g}, {largest:g}): two values in rising order "
-                "are needed, above 0 on a logarithmic axis."
-            )
-        ends = (math.log(least), math.log(largest)) if axis.kind == "log" else (least, largest)
-        low, high = max(axis.low, ends[0]), min(axis.high, ends[1])
-        if low > high:
-            raise UserError(
-                f"The region is empty: the bounds ({least:g}, {largest:g}) of {name!r} do not meet "
-                "the raw ranges. Widen one of them."
-            )
-        axes[names.index(name)] = Axis(name, axis.kind, low, high, axis.step)
-    return tuple(axes)
+    """The axes with their bounds narrowed to those of the box."""
+    cut = []
+    for axis in axes:
+        if axis.name in box:
+            least, largest = box[axis.name]
+            _check_bounds(axis.name, least, largest, logarithmic=axis.kind == "log")
+            ends = (math.log(least), math.log(largest)) if axis.kind == "log" else (least, largest)
+            low, high = max(axis.low, ends[0]), min(axis.high, ends[1])
+            if low > high:
+                raise UserError(
+                    f"The region is empty: the bounds ({least:g}, {largest:g}) of {axis.name!r} do "
+                    "not meet the raw ranges. Widen one of them."
+                )
+            axis = replace(axis, low=low, high=high)
+        cut.append(axis)
+    return tuple(cut)
+
+
+def _check_bounds(name: str, least: float, largest: float, *, logarithmic: bool) -> None:
+    if not least <= largest or (logarithmic and least <= 0):
+        raise UserError(
+            f"The bounds of {name!r} are ({least:g}, {largest:g}): two values in rising order are "
+            "needed, above 0 on a logarithmic axis."
+        )
 
 
 def _check_in_range(name: str, value: Any, distribution: BaseDistribution) -> None:

@@ -276,7 +276,7 @@ def test_integers_steps_and_choices_are_respected() -> None:
         ({"order": ["momentum"]}, "'momentum' is no axis of the search: did you mean '1-momentum'"),
         ({"directions": {"1-momentum": "left"}}, "'up' or 'down'"),
         ({"directions": {"lr": "up"}}, "'lr' is no axis"),
-        ({"box": {"lr": (0.1, 1.0)}}, "'lr', which is no axis"),
+        ({"box": {"dropout": (0.1, 1.0)}}, "'dropout', which is no axis"),
         ({"box": {"weight_decay": (1.0, 0.1)}}, "rising order"),
         ({"box": {"weight_decay": (2.0, 4.0)}}, "region is empty"),
     ],
