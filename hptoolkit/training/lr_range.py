@@ -1,9 +1,9 @@
 """The learning-rate range test: one short run in which the rate rises until the loss explodes.
 
-Source: L. Smith, Cyclical learning rates for training neural networks, 2017, section 3.3. The
-choice of bounds follows B. Morris, Mastering the learning rate: the upper bound lies below the rate
-of the lowest loss, where the loss "is still decreasing with some gusto"; the lower 3 to 10 times lower.
-Slopes are taken against log lr: against lr itself they would favour the smallest rates.
+Sources: L. Smith, Cyclical learning rates for training neural networks, 2017, section 3.3; for the
+bounds B. Morris, Mastering the learning rate. The upper bound lies below the rate of the lowest
+loss, where the loss "is still decreasing with some gusto", the lower one a factor of 3 to 10 below
+that. Slopes are taken against log lr: against lr itself they would favour the smallest rates.
 """
 
 from __future__ import annotations

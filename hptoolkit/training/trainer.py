@@ -9,11 +9,9 @@ from torch.nn import functional as F
 from hptoolkit.training import augment, optimizers, schedules
 from hptoolkit.training.config import TrainingConfig
 from hptoolkit.training.data import Split
-from hptoolkit.training.device import autocast, placed
+from hptoolkit.training.device import autocast, evaluation_batch, placed
 from hptoolkit.training.ema import Average
 from hptoolkit.training.seeds import Seeds
-
-EVALUATION_BATCH = 512
 
 
 class Trainer:
@@ -83,7 +81,9 @@ class Trainer:
         )
 
         if isinstance(self.optimizer, torch.optim.LBFGS):
-            loss: Tensor = self.optimizer.step(lambda: self._gradient(batch, labels))  # type: ignore
+            loss: Tensor = self.optimizer.step(  # type: ignore[no-untyped-call]
+                lambda: self._gradient(batch, labels)
+            )
         else:
             loss = self._gradient(batch, labels)
             self.optimizer.step()
@@ -107,7 +107,7 @@ class Trainer:
         network.eval()
         loss = torch.zeros((), device=self.device)
         correct = torch.zeros((), device=self.device)
-        for chosen in torch.split(self.validation.rows, EVALUATION_BATCH):
+        for chosen in torch.split(self.validation.rows, evaluation_batch(self.device)):
             batch = augment.plain_batch(self.validation, self.norm, chosen)
             labels = self.validation.labels[chosen]
             with autocast(self.device):
