@@ -58,18 +58,8 @@ def evaluation_batch(device: torch.device) -> int:
     return 2048 if device.type == "cuda" else 128
 
 
-def placed(
-    network: nn.Module, device: torch.device, *, channels_last: bool, compiled: bool
-) -> nn.Module:
-    """`network` on `device`, its filters in channels_last order, compiled with CUDA graphs or not.
-
-    Raises UserError for compilation on the CPU: it takes up to a minute and trains no faster.
-    """
-    network = network.to(device)
-    if channels_last:
-        network = network.to(memory_format=torch.channels_last)
-    if not compiled:
-        return network
+def compiled(network: nn.Module, device: torch.device) -> nn.Module:
+    """`network`, compiled with CUDA graphs. Raises UserError on the CPU: no gain, a minute lost."""
     if device.type != "cuda":
         raise UserError("compile needs device cuda: on the CPU it takes a minute and gains nothing")
     return cast(nn.Module, torch.compile(network, mode="reduce-overhead"))

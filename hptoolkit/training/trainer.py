@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from hptoolkit.training import augment, optimizers, schedules
 from hptoolkit.training.config import TrainingConfig
 from hptoolkit.training.data import Split
-from hptoolkit.training.device import autocast, evaluation_batch, placed
+from hptoolkit.training.device import autocast, compiled, evaluation_batch
 from hptoolkit.training.ema import Average
 from hptoolkit.training.seeds import Seeds
 
@@ -24,7 +24,7 @@ class Trainer:
         network: nn.Module,
         seeds: Seeds,
         device: torch.device,
-        compiled: bool = False,
+        compile_network: bool = False,
     ) -> None:
         self.config, self.device, self.classes = config, device, data.classes
         self.images = augment.to_device(data.train, device)
@@ -32,11 +32,10 @@ class Trainer:
         self.norm = augment.normalization(self.images)
         self.augmentation = augment.augmentation(config, self.images)
         # torch's L-BFGS flattens gradients as views, which channels_last filters do not allow.
-        channels_last = config.optimizer != "lbfgs"
-        self.network = placed(
-            network.train(), device, channels_last=channels_last, compiled=compiled
-        )
-        self.weights = network.state_dict()
+        if config.optimizer != "lbfgs":
+            network = network.to(memory_format=torch.channels_last)
+        self.network = network.to(device).train()
+        self.forward = compiled(network, device) if compile_network else network
         self.average = Average(network, config.ema) if config.ema else None
         self.optimizer = optimizers.build(config, network)
         self.schedule = schedules.build(config)
@@ -95,7 +94,7 @@ class Trainer:
         """Leave the gradient of the mean loss in the parameters; the loss, detached."""
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device):
-            logits = self.network(batch)
+            logits = self.forward(batch)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
         torch.autograd.backward(loss)
         return loss.detach()
@@ -127,8 +126,9 @@ class Trainer:
 
     def state(self) -> dict[str, Tensor]:
         """The weights that `evaluate` judges, copied to the CPU."""
-        weights = self.average.network.state_dict() if self.average else self.weights
-        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+        network = self.average.network if self.average else self.network
+        weights = network.state_dict().items()
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights}
 
 
 @torch.no_grad()

@@ -177,10 +177,16 @@ class CountWaits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_nothing_waits_for_the_device_within_an_epoch(digits: Split) -> None:
+@pytest.mark.parametrize(
+    "fields", [{}, {"optimizer": "muon", "lr": 0.02}, {"ema": 0.9, "label_smoothing": 0.1}]
+)
+def test_nothing_waits_for_the_device_within_an_epoch(
+    digits: Split, fields: dict[str, Any]
+) -> None:
     waits = []
     for batch_size in (120, 8):
-        config = SMALL.model_copy(update={"batch_size": batch_size, "flip": True, "epochs": 1})
+        update = {"batch_size": batch_size, "flip": True, "epochs": 1}
+        config = SMALL.model_copy(update=update | fields)
         with CountWaits() as counter:
             train(config, digits, model=WIDTH_4)
         waits.append(counter.waits)
