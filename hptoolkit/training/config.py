@@ -82,7 +82,7 @@ class TrainingConfig(_Config):
 
     schedule_*: multiples of lr against progress in [0, 1]; see `schedules.build`.
     warmup: share of the run that rises linearly from 0 before the schedule begins.
-    momentum_low: the lowest momentum of 1cycle.
+    momentum_low: to which 1cycle lowers the momentum, if it is higher.
 
     flip, crop_padding, cutout: augmentation, in pixels (0: off). label_smoothing: share.
     patience: epochs without a better `patience_metric` after which the run ends (None: never).
@@ -152,11 +152,6 @@ class TrainingConfig(_Config):
         if self.schedule == "exponential" and self.schedule_final == 0:
             raise ValueError(
                 "an exponential schedule never reaches 0: set schedule_final above 0, such as 0.01"
-            )
-        if self.schedule == "1cycle" and self.momentum_low > self.momentum:
-            raise ValueError(
-                f"1cycle lowers momentum to momentum_low, but momentum_low = "
-                f"{self.momentum_low:g} is above momentum = {self.momentum:g}"
             )
         if self.optimizer == "lbfgs" and self.decoupled_decay and self.weight_decay:
             raise ValueError("L-BFGS takes no weight decay: set decoupled_decay to false")

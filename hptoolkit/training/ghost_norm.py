@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+MOMENTUM = 0.1  # of the running statistics, as in torch
+
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over groups of about `group` images of each training batch.
@@ -20,14 +22,14 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     """
 
     def __init__(self, channels: int, group: int) -> None:
-        super().__init__(channels)
+        super().__init__(channels, momentum=MOMENTUM)
         self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
         groups = math.ceil(len(x) / self.group)
         if not self.training or groups == 1:
             return super().forward(x)
-        forget = 1 - (1 - self.momentum) ** (1 / groups) if self.momentum is not None else 0.0
+        forget = 1 - (1 - MOMENTUM) ** (1 / groups)
         parts = [
             F.batch_norm(
                 part, self.running_mean, self.running_var, self.weight, self.bias,

@@ -99,7 +99,7 @@ def build_momentum(config: TrainingConfig) -> Schedule:
     """The momentum itself: 1cycle moves it against the learning rate, the others leave it alone."""
     if config.schedule != "1cycle":
         return lambda progress: config.momentum
-    high, low = config.momentum, config.momentum_low
+    high, low = config.momentum, min(config.momentum, config.momentum_low)
     cycle = _one_cycle(config.schedule_peak, high, low, high, high)
     share = config.warmup
     return lambda progress: cycle(max(0.0, progress - share) / (1 - share))

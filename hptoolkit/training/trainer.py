@@ -40,8 +40,8 @@ class Trainer:
         self.optimizer = optimizers.build(config, network)
         self.schedule = schedules.build(config)
         self.momentum = schedules.build_momentum(config)
-        self.order = torch.Generator(device).manual_seed(seeds.order)
-        self.augment = torch.Generator(device).manual_seed(seeds.augment)
+        self.order_generator = torch.Generator(device).manual_seed(seeds.order)
+        self.augment_generator = torch.Generator(device).manual_seed(seeds.augment)
         self.steps_per_epoch = len(self.images) // config.batch_size
 
     def epoch(self, epoch: int) -> Tensor:
@@ -56,7 +56,7 @@ class Trainer:
 
     def batches(self) -> list[Tensor]:
         """The images in random order, int64 (batch_size,) a batch; a last short one is dropped."""
-        order = torch.randperm(len(self.images), generator=self.order, device=self.device)
+        order = torch.randperm(len(self.images), generator=self.order_generator, device=self.device)
         batches = torch.split(self.images.rows[order], self.config.batch_size)
         return list(batches[: self.steps_per_epoch])
 
@@ -76,7 +76,7 @@ class Trainer:
         """One step on the images `chosen`; the mean loss before it, float (), on the device."""
         labels = self.images.labels[chosen]
         batch = augment.augmented_batch(
-            self.images, self.norm, chosen, self.augmentation, self.augment
+            self.images, self.norm, chosen, self.augmentation, self.augment_generator
         )
 
         if isinstance(self.optimizer, torch.optim.LBFGS):

@@ -51,7 +51,6 @@ def test_a_validation_fraction_leaves_both_parts(fraction: float) -> None:
         ({"schedule_knots": (0, 1)}, "2 knots and 3 values"),
         ({"schedule_drops": (0.7, 0.6)}, "must rise"),
         ({"schedule": "exponential"}, "never reaches 0"),
-        ({"schedule": "1cycle", "momentum": 0.5}, "momentum_low"),
         ({"schedule": "cosin"}, "cosine"),
         ({"optimizer": "lbfgs", "decoupled_decay": True}, "no weight decay"),
     ],

@@ -195,7 +195,9 @@ def test_the_state_is_as_large_as_stated(name: str) -> None:
         optimizer = optimizers.build(config, network)
         torch.autograd.backward(network(torch.randn(4, 1, 8, 8)).sum())
         optimizer.step()
-        tensors = [t for state in optimizer.state.values() for t in state.values()]
+        together = isinstance(optimizer, optimizers.Together)
+        parts = optimizer.optimizers if together else [optimizer]
+        tensors = [t for part in parts for state in part.state.values() for t in state.values()]
         held = sum(t.numel() for t in tensors if isinstance(t, Tensor) and t.ndim > 0)
         assert held == state_floats(config, [tuple(p.shape) for p in network.parameters()])
 

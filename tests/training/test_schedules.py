@@ -70,6 +70,8 @@ def test_1cycle_and_its_momentum_move_against_each_other() -> None:
     expected = [0.95, 0.9, 0.85, 0.95, 0.95, 0.95]
     assert [momentum(p) for p in (0, 0.2, 0.4, 0.8, 0.9, 1)] == pytest.approx(expected)
     assert schedules.build_momentum(TrainingConfig())(0.3) == 0.9
+    low = TrainingConfig.model_validate(fields | {"momentum": 0.5})
+    assert schedules.build_momentum(low)(0.4) == 0.5
 
 
 def test_piecewise_linear_is_numpys_interpolation() -> None:
