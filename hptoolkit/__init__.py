@@ -12,15 +12,19 @@ if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
     from hptoolkit.errors import UserError as UserError
     from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
+    from hptoolkit.samplers import GPSampler as GPSampler
     from hptoolkit.samplers import GridSampler as GridSampler
     from hptoolkit.samplers import RandomSampler as RandomSampler
+    from hptoolkit.samplers import Reparameterized as Reparameterized
     from hptoolkit.samplers import StudyExhausted as StudyExhausted
 
 _HOMES = {
     "CoordinateDescentSampler": "hptoolkit.samplers",
     "Coordinates": "hptoolkit.coordinates",
+    "GPSampler": "hptoolkit.samplers",
     "GridSampler": "hptoolkit.samplers",
     "RandomSampler": "hptoolkit.samplers",
+    "Reparameterized": "hptoolkit.samplers",
     "StudyExhausted": "hptoolkit.samplers",
     "UserError": "hptoolkit.errors",
 }

@@ -1,0 +1,197 @@
+"""Bayesian optimisation by a Gaussian process that learns the coordinates it searches."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import UserError
+from hptoolkit.region import Array, Region, SearchSpace
+from hptoolkit.samplers._base import CoordinateSampler
+from hptoolkit.samplers._gp_evidence import Evidence, gather
+from hptoolkit.samplers._gp_report import GPReport, summarise
+from hptoolkit.samplers._gp_space import Columns
+from hptoolkit.samplers._history import History
+from hptoolkit.samplers._polytope import Proposals
+from hptoolkit.samplers.random import _sobol_points
+
+if TYPE_CHECKING:
+    from hptoolkit.samplers._gp_model import Parameters
+
+# Study user attribute with the latest report, and the seconds that the choice of a trial took.
+REPORT = "gp"
+
+# A fit needs this many points.
+_FEWEST = 2
+# Sobol points of the region among which the criterion is maximised.
+_POINTS = 512
+# Points with the best values, about which as many are tried.
+_CENTRES = 4
+
+
+class GPSampler(CoordinateSampler):
+    """Expected improvement under a GP on the coordinates, whose first one is learned.
+
+    The first coordinate's exponents, such as those of 1−ρ and α in λα/(1−ρ), are fitted with the
+    kernel under a normal prior at theory's values; the other coordinates are a priori nearly flat.
+    Improvement is expected over the largest posterior mean at the points evaluated (not the
+    luckiest value: J. Snoek et al., 2012; logarithm: S. Ament et al., Unexpected improvements to
+    expected improvement, 2023). Trials that run are taken to come out as predicted. Pruned,
+    diverged and failed trials are evidence too; repeats of a point are pooled.
+
+    Every trial's choice leaves the report of the fit it rests on in the study's user attribute
+    "gp". Importing PyTorch and BoTorch takes seconds, at the first fit.
+
+    Args:
+        coordinates, search_space, box, start, seed: See `CoordinateSampler`. Without a start, the
+            first point is the region's middle.
+        initial: Points of a scrambled Sobol sequence in the region that follow the start.
+    """
+
+    def __init__(
+        self,
+        coordinates: Coordinates | None = None,
+        *,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        box: Mapping[str, tuple[float, float]] | None = None,
+        start: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        initial: int = 3,
+    ) -> None:
+        super().__init__(coordinates, search_space=search_space, box=box, start=start, seed=seed)
+        if initial < 0:
+            raise UserError(f"initial is {initial}: 0 or a positive number of points is needed.")
+        self.initial = initial
+        self._prepared: tuple[Region, Columns, Proposals] | None = None
+        self._fitted: tuple[Columns, Evidence, Parameters] | None = None
+
+    def propose(self, region: Region, history: History) -> Array:
+        if history.draws == 0:
+            return region.check_start(self.start)
+        columns, proposals = self._prepare(region)
+        evidence = gather(region, columns, history)
+        if not self._models(history, evidence):
+            design = _spread(region, proposals, history.draws + _POINTS, self.seed)
+            return _first_new(design[history.draws - 1 :], region, history)
+        model, search = _numerics()
+        parameters = self._fit(columns, evidence)
+        points = self._points(region, columns, proposals, evidence, history)
+        posterior = model.LearnedAxesGP(parameters, evidence, evidence.pending)
+        improvement = search.expected_improvement(posterior, evidence)
+        ranked = search.best_first(improvement, region, columns, points)
+        return _first_new(ranked, region, history)
+
+    def report(self, study: Study) -> GPReport:
+        """What the GP says of a study: exponents, length-scales, the predicted best configuration.
+
+        Raises UserError where fewer than two points have been evaluated.
+        """
+        trials = study.get_trials(deepcopy=False)
+        space = self._search_space(trials)
+        if space:
+            region = self.region(space)
+            history = History(trials, space, study.direction, len(trials), self._memory)
+            evidence = gather(region, self._prepare(region)[0], history)
+            if len(evidence.values) >= _FEWEST:
+                return self._summary(region, evidence, history)
+        raise UserError(
+            f"The study has {len(trials)} trials, of which fewer than {_FEWEST} have told a value "
+            "at different points: the GP has nothing to report. Run more trials first."
+        )
+
+    def _choose(
+        self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
+    ) -> dict[str, Any]:
+        began = time.perf_counter()
+        params = super()._choose(study, trial, trials, space)
+        region = self.region(space)
+        history = History(trials, space, study.direction, trial.number, self._memory)
+        evidence = gather(region, self._prepare(region)[0], history)
+        if self._models(history, evidence):
+            report = asdict(self._summary(region, evidence, history))
+            report["interval"] = list(report["interval"])
+            report["seconds"] = round(time.perf_counter() - began, 3)
+            study._storage.set_study_user_attr(study._study_id, REPORT, report)
+        return params
+
+    def _models(self, history: History, evidence: Evidence) -> bool:
+        return history.draws > self.initial and len(evidence.values) >= _FEWEST
+
+    def _prepare(self, region: Region) -> tuple[Columns, Proposals]:
+        if self._prepared is None or self._prepared[0] is not region:
+            self._prepared = (region, Columns(region), Proposals(region, along_axes=True))
+        return self._prepared[1:]
+
+    def _fit(self, columns: Columns, evidence: Evidence) -> Parameters:
+        # A trial's choice and its report need the same fit, and so may the next trial's.
+        known = self._fitted
+        if known is not None and known[0] is columns and known[1].tells_the_same(evidence):
+            return known[2]
+        parameters: Parameters = _numerics()[0].fit(columns.layout, evidence)
+        self._fitted = (columns, evidence, parameters)
+        return parameters
+
+    def _points(
+        self,
+        region: Region,
+        columns: Columns,
+        proposals: Proposals,
+        evidence: Evidence,
+        history: History,
+    ) -> Array:
+        """Points among which a criterion's maximum is looked for: everywhere, and near the best."""
+        rng = self.generator(history)
+        positions = _spread(region, proposals, _POINTS, int(rng.integers(2**31)))
+        everywhere = np.array([columns.encode(position) for position in positions])
+        centres = evidence.columns[np.argsort(-evidence.values, kind="stable")[:_CENTRES]]
+        points: Array = _numerics()[1].candidates(columns, everywhere, centres, rng)
+        return points
+
+    def _summary(self, region: Region, evidence: Evidence, history: History) -> GPReport:
+        columns, proposals = self._prepare(region)
+        model, search = _numerics()
+        parameters = self._fit(columns, evidence)
+        points = self._points(region, columns, proposals, evidence, history)
+        posterior = model.LearnedAxesGP(parameters, evidence)
+        best = next(search.best_first(search.mean(posterior), region, columns, points))
+        moments = posterior.moments(columns.encode(best))
+        fit = model.in_numbers(parameters, evidence)
+        return summarise(region, columns, evidence, fit, best, moments, history.sign)
+
+
+def _numerics() -> tuple[ModuleType, ModuleType]:
+    """The modules that need PyTorch and BoTorch, imported at first use."""
+    with warnings.catch_warnings():
+        # linear_operator, which BoTorch imports, calls torch.jit.script.
+        warnings.simplefilter("ignore", FutureWarning)
+        from hptoolkit.samplers import _gp_model, _gp_search
+    return _gp_model, _gp_search
+
+
+def _spread(region: Region, proposals: Proposals, count: int, seed: int) -> list[Array]:
+    """At least `count` points of a Sobol sequence in the region; its middle if there are none."""
+    points = _sobol_points(proposals, len(region.axes), count - 1, seed)
+    return points or [region.middle()] * count
+
+
+def _first_new(positions: Iterable[Array], region: Region, history: History) -> Array:
+    """The first position that was not tried; else the first that neither runs nor was given up."""
+    tried = {o.key for o in (*history.observations, *history.failures)}
+    again = None
+    for position in positions:
+        key = history.key(region.decode(position))
+        if key not in tried:
+            return position
+        if again is None and key not in history.pending and key not in history.given_up:
+            again = position
+    return region.middle() if again is None else again
