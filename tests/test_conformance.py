@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import optuna
 import pytest
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import (
@@ -48,3 +49,17 @@ class TestGrid(_Suite):
     @pytest.fixture(params=COORDINATES, ids=["none", "some"])
     def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
         return lambda: hpt.GridSampler(request.param, seed=0)
+
+
+class TestReparameterizedTPE(_Suite):
+    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        inner = optuna.samplers.TPESampler(n_startup_trials=3)
+        return lambda: hpt.Reparameterized(inner, request.param, seed=0)
+
+
+class TestReparameterizedQMC(_Suite):
+    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
+    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+        inner = optuna.samplers.QMCSampler(seed=0)
+        return lambda: hpt.Reparameterized(inner, request.param, seed=0)

@@ -70,6 +70,36 @@ class Proposals:
             yield position
 
 
+def bounding_box(region: Region) -> Array:
+    """The least and largest value (d, 2) of each axis in the region."""
+    box = np.column_stack([region.low, region.high])
+    named = len(region.coordinates.axes)
+    for i, row in enumerate(np.eye(len(region.axes))[:named]):
+        least, largest = _range(row, region.inequalities, region.offsets)
+        box[i] = max(box[i, 0], least), min(box[i, 1], largest)
+    return box
+
+
+def project(region: Region, position: Array) -> Array:
+    """The point of the region nearest to a position, in units of the axes' lengths.
+
+    Least distance programming by non-negative least squares: C. Lawson, R. Hanson, Solving Least
+    Squares Problems, 1974, chapter 23.
+    """
+    from scipy.optimize import nnls
+
+    lengths = np.where(region.high > region.low, region.high - region.low, 1.0)
+    # The least move u with  −G·L u ≥ G z − h.
+    sides = -region.inequalities * lengths
+    excess = region.inequalities @ position - region.offsets
+    target = np.zeros(len(position) + 1)
+    target[-1] = 1.0
+    system = np.vstack([sides.T, excess])
+    residual = system @ nnls(system, target)[0] - target
+    move: Array = -lengths * residual[:-1] / residual[-1]
+    return position + move
+
+
 def _parallelepiped(
     slabs: Array, inequalities: Array, offsets: Array, along_axes: bool
 ) -> tuple[Array, Array]:
