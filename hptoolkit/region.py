@@ -82,6 +82,16 @@ class Region:
         """Whether a position lies in the region, its border included."""
         return bool(np.all(self.inequalities @ position <= self.offsets + TOLERANCE))
 
+    def pairs(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of G that bound from above, and those that bound the same from below.
+
+        Of the factors, then the axes, then the monomials that are no axes.
+        """
+        counts = len(self.coordinates.factors), len(self.axes), len(self._across)
+        starts = np.cumsum([0, *(2 * n for n in counts)])
+        upper = np.concatenate([s + np.arange(n) for s, n in zip(starts, counts, strict=False)])
+        return upper, upper + np.repeat(counts, counts)
+
     def middle(self) -> Array:
         """The centre of the raw box if it is in the region, else the polytope's deepest point."""
         return self._middle.copy()

@@ -107,6 +107,13 @@ def test_a_linear_map_leaves_uniform_points_alone() -> None:
         assert _same_distribution(points, reference) > 0.05
 
 
+def test_raw_axes_and_coordinates_are_compared_over_the_same_region() -> None:
+    box = {PRODUCT: (1e-4, 1e-3)}
+    raw = hpt.Coordinates("lr", "1-momentum", "weight_decay")
+    points = _logs(_points(1500, SPACE, coordinates=raw, box=box))
+    assert _same_distribution(points, _rejection(20_000, box)) > 0.05
+
+
 def test_sobol_is_more_even_than_chance_along_each_coordinate() -> None:
     """With the coordinates' own box inside the raw one nothing is rejected: a (0,m,1)-net."""
     box = {PRODUCT: (1e-4, 1e-3), "1-momentum": (0.1, 0.3), "weight_decay": (1e-4, 1e-3)}

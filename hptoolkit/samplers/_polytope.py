@@ -1,9 +1,10 @@
 """Uniform points of a region: a parallelepiped around it, of which what lies outside is rejected.
 
-The named axes of a region lie between 2k pairs of parallel planes: the bounds of k factors and
-those of k coordinates. Any k independent pairs make a parallelepiped around the region; once
-linear programming has drawn each pair tight, the smallest one is little larger than the region,
-also where that is a thin slice or a cut-off corner, and a pair without width costs nothing.
+The k named axes of a region lie between pairs of parallel planes: the bounds of k factors, those
+of k coordinates, and perhaps of other monomials. Any k independent pairs make a parallelepiped
+around the region; once linear programming has drawn each pair tight, the smallest one is little
+larger than the region, also where that is a thin slice or a cut-off corner, and a pair without
+width costs nothing.
 
 A parameter that takes only some values is drawn from their cells: the ends reach half a cell
 further, the value is rounded, and kept if the rounded point lies in the region.
@@ -39,22 +40,21 @@ class Proposals:
         named, d = len(region.coordinates.axes), len(region.axes)
         ends, shifts = _cells(region)
         self._rounds = bool(np.any(shifts > 0))
-        # Rounding moves a coordinate by at most this much: its bounds are judged afterwards.
-        moves = np.concatenate([np.abs(region.coordinates.matrix) @ shifts[:named], shifts[named:]])
-        room = np.concatenate([ends[:named, 1], ends[:named, 0], moves, moves])
-        self._offsets = region.offsets + room + TOLERANCE
+        self._offsets = region.offsets + _room(region, ends, shifts) + TOLERANCE
 
         self._corner, self._edges = np.zeros(d), np.zeros((d, d))
         own = slice(named, d)
         self._corner[own] = region.low[own] - ends[own, 0]
         self._edges[own, own] = np.diag(region.high[own] - region.low[own] + ends[own].sum(axis=1))
         if named:
-            rows = region.inequalities[: 2 * named, :named]
-            slabs = np.vstack([rows[:named], np.eye(named)])
-            keep = [*range(2 * named), *range(2 * named, 2 * named + named)]
-            keep += range(2 * named + d, 2 * named + d + named)
+            upper, _ = region.pairs()
+            slabs = region.inequalities[[*upper[:named], *upper[named + d :]], :named]
+            about = ~np.any(region.inequalities[:, named:], axis=1)
             corner, edges = _parallelepiped(
-                slabs, region.inequalities[keep, :named], self._offsets[keep], along_axes
+                np.vstack([slabs, np.eye(named)]),
+                region.inequalities[about, :named],
+                self._offsets[about],
+                along_axes,
             )
             self._corner[:named], self._edges[:named, :named] = corner, edges
 
@@ -103,11 +103,14 @@ def project(region: Region, position: Array) -> Array:
 def _parallelepiped(
     slabs: Array, inequalities: Array, offsets: Array, along_axes: bool
 ) -> tuple[Array, Array]:
-    """Corner (k,) and edges (k, k) of a parallelepiped of k of the slabs (2k, k), drawn tight."""
+    """Corner (k,) and edges (k, k) of a parallelepiped of k slabs, drawn tight.
+
+    The slabs (n, k) end with the k axes.
+    """
     k = slabs.shape[1]
     bounds = np.array([_range(row, inequalities, offsets) for row in slabs])
     widths = bounds[:, 1] - bounds[:, 0]
-    choices = np.array(list(itertools.combinations(range(2 * k), k)))
+    choices = np.array(list(itertools.combinations(range(len(slabs)), k)))
     with np.errstate(divide="ignore"):
         sizes = np.sum(np.log(np.maximum(widths, 1e-12))[choices], axis=1) - np.log(
             np.abs(np.linalg.det(slabs[choices]))
@@ -128,6 +131,23 @@ def _range(row: Array, inequalities: Array, offsets: Array) -> tuple[float, floa
         solution = linprog(sign * row, A_ub=inequalities, b_ub=offsets, bounds=(None, None))
         ends.append(sign * float(solution["fun"]))
     return ends[0], max(ends)
+
+
+def _room(region: Region, ends: Array, shifts: Array) -> Array:
+    """By how much each of the region's inequalities is widened before values are rounded.
+
+    A factor's bounds by half a cell; the others by the most that rounding can move them, as they
+    are judged afterwards.
+    """
+    named = len(region.coordinates.axes)
+    upper, lower = region.pairs()
+    # The rows in terms of what is rounded: the factors, and the axes of other parameters.
+    rows = region.inequalities[upper].copy()
+    rows[:, :named] = rows[:, :named] @ region.coordinates.matrix
+    room = np.zeros(len(region.offsets))
+    room[upper] = room[lower] = np.abs(rows) @ shifts
+    room[upper[:named]], room[lower[:named]] = ends[:named, 1], ends[:named, 0]
+    return room
 
 
 def _cells(region: Region) -> tuple[Array, Array]:
