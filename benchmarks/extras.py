@@ -25,6 +25,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ghost_batch 32": ({}, {"ghost_batch": 32}),
     "pool_first": ({}, {"pool_first": True}),
     "dropout 0.2": ({}, {"dropout": 0.2}),
+    "precision bfloat16": ({"precision": "bfloat16"}, {}),
 }
 
 
@@ -37,15 +38,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--data-dir", default=None)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_args()
     set_up_device("cpu")
     dataset = data.load("cifar10", arguments.data_dir)
     parts = data.split(dataset, DataConfig(name="cifar10", train_size=arguments.train_size))
     base = {"epochs": arguments.epochs, "batch_size": 128, "lr": 0.1}
-    accuracy: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    names = list(dict.fromkeys(["plain", *arguments.only]))
+    accuracy: dict[str, list[float]] = {name: [] for name in names}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     for seed in range(arguments.seeds):
-        for name, (training, model) in VARIANTS.items():
+        for name in names:
+            training, model = VARIANTS[name]
             began = time.process_time()
             result = train(
                 TrainingConfig.model_validate(base | training),
@@ -57,7 +61,7 @@ def main() -> None:
             accuracy[name].append(result.validation_accuracy)
     print(f"{arguments}, {len(parts.validation)} validation images")
     print("extra                accuracy (std)   difference (standard error)  CPU seconds, ratio")
-    for name in VARIANTS:
+    for name in names:
         differences = [a - b for a, b in zip(accuracy[name], accuracy["plain"], strict=True)]
         ratios = [a / b for a, b in zip(seconds[name], seconds["plain"], strict=True)]
         error = statistics.stdev(differences) / math.sqrt(len(differences))

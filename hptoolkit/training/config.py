@@ -88,6 +88,9 @@ class TrainingConfig(_Config):
     patience: epochs without a better `patience_metric` after which the run ends (None: never).
     ema: evaluate an average of the weights with this decay a step (0: off).
     flip_tta: evaluate the mean logits of an image and its mirror image.
+    precision: of activations and gradients inside the network; weights stay float32. auto:
+        bfloat16 on a GPU that computes in it, else float32. bfloat16 is 1.4 to 2.1 times as fast on
+        CPUs with AVX512-BF16 or AMX, and far slower on others, which emulate it.
     """
 
     epochs: int = Field(default=24, ge=1)
@@ -128,6 +131,7 @@ class TrainingConfig(_Config):
     patience_metric: Literal["validation_accuracy", "validation_loss"] = "validation_accuracy"
     ema: Fraction = 0.0
     flip_tta: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
     def _pieces_cover_the_run(self) -> Self:

@@ -1,9 +1,10 @@
 """Device policy, in this one place.
 
-CPU: one thread a process, float32, channels_last, never compiled; run one process a core. Two
-single-threaded processes train 1.9 times as much as one, one process with two threads 1.5 times.
-CUDA: channels_last, autocast to bfloat16 where the GPU computes in it, deterministic convolutions,
-on request compiled with CUDA graphs; several trials share a GPU as several processes.
+CPU: one thread a process, float32 unless told otherwise, channels_last, never compiled; run one
+process a core. Two single-threaded processes train 1.9 times as much as one, one process with two
+threads 1.5 times. CUDA: channels_last, autocast to bfloat16 where the GPU computes in it,
+deterministic convolutions, on request compiled with CUDA graphs; several trials share a GPU as
+several processes. (Nothing has been measured on CUDA yet.)
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ def set_up_device(device: str = "auto") -> torch.device:
     return resolved
 
 
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """The precision of forward and loss: bfloat16 where it is native on CUDA, else float32.
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Run the network in the `precision` of a TrainingConfig.
 
     bfloat16 has float32's range, so no gradient scaling is needed.
     """
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.autocast("cuda", dtype=torch.bfloat16)
+    native_on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(
+        including_emulation=False
+    )
+    if precision == "bfloat16" or (precision == "auto" and native_on_gpu):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 

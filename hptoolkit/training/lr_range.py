@@ -86,7 +86,7 @@ def range_test(
         losses: list[float] = []
         pending: list[torch.Tensor] = []
         batches = trainer.batches()
-        for lr in lrs:
+        for lr in lrs.tolist():
             batches = batches or trainer.batches()
             trainer.set_factor(lr / config.lr)
             pending.append(trainer.step(batches.pop()))

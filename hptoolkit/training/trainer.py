@@ -93,7 +93,7 @@ class Trainer:
     def _gradient(self, batch: Tensor, labels: Tensor) -> Tensor:
         """Leave the gradient of the mean loss in the parameters; the loss, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        with autocast(self.device):
+        with autocast(self.device, self.config.precision):
             logits = self.forward(batch)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
         torch.autograd.backward(loss)
@@ -109,7 +109,7 @@ class Trainer:
         for chosen in torch.split(self.validation.rows, evaluation_batch(self.device)):
             batch = augment.plain_batch(self.validation, self.norm, chosen)
             labels = self.validation.labels[chosen]
-            with autocast(self.device):
+            with autocast(self.device, self.config.precision):
                 logits = network(batch).float()
                 if self.config.flip_tta:
                     logits = (logits + network(batch.flip(-1)).float()) / 2

@@ -271,3 +271,15 @@ def test_lbfgs_trains_a_network_with_filters(digits: Split) -> None:
 def test_compiling_on_the_cpu_is_refused(digits: Split) -> None:
     with pytest.raises(UserError, match="cuda"):
         train(SMALL, digits, model=WIDTH_4, compiled=True)
+
+
+def test_bfloat16_changes_the_last_digits_alone_and_keeps_float32_weights(digits: Split) -> None:
+    losses = {}
+    for precision in ("auto", "float32", "bfloat16"):
+        config = SMALL.model_copy(update={"precision": precision, "epochs": 1})
+        result = train(config, digits, model=WIDTH_4)
+        losses[precision] = result.history[0].train_loss
+        assert result.weights["linear.weight"].dtype == torch.float32
+    assert losses["auto"] == losses["float32"]
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
