@@ -20,8 +20,8 @@ from hptoolkit.training import data, set_up_device, train
 # Powers of two along each axis, from the start.
 POWERS = {
     "lr*weight_decay/(1-momentum)": range(17),
-    "1-momentum": range(-4, 2),
-    "weight_decay": range(-4, 2),
+    "1-momentum": range(-3, 2),
+    "weight_decay": range(-3, 1),
 }
 
 

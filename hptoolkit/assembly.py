@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.definition import StudyDefinition
@@ -11,14 +12,20 @@ from hptoolkit.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
 
     from hptoolkit.samplers import CoordinateSampler
 
 
-def sampler(name: str, definition: StudyDefinition) -> CoordinateSampler:
-    """A definition's sampler. Raises UserError for an unknown name."""
+def check_sampler(name: str) -> None:
+    """Raise UserError for an unknown sampler."""
     if name not in SAMPLERS:
         raise UserError(f"Unknown sampler {name!r}: {nearest(name, SAMPLERS)}.")
+
+
+def sampler(name: str, definition: StudyDefinition) -> CoordinateSampler:
+    """A definition's sampler. Raises UserError for an unknown name."""
+    check_sampler(name)
     return SAMPLERS[name](definition)
 
 
@@ -39,21 +46,93 @@ def pruner(definition: StudyDefinition) -> BasePruner:
             return pruners.NopPruner()
 
 
+def _common(definition: StudyDefinition) -> dict[str, Any]:
+    return {
+        "search_space": definition.distributions,
+        "box": definition.coordinates.box,
+        "start": definition.start,
+        "seed": definition.seed,
+    }
+
+
 def _coord(definition: StudyDefinition) -> CoordinateSampler:
     from hptoolkit.samplers import CoordinateDescentSampler
 
-    return CoordinateDescentSampler(
-        Coordinates(*definition.coordinates.axes),
-        search_space=definition.distributions,
-        box=definition.coordinates.box,
-        start=definition.start,
-        seed=definition.seed,
-        factor=definition.coord.factor,
-        order=definition.coord.order,
-        directions=definition.coord.directions,
-        refine=definition.coord.refine,
-        minimum_improvement=definition.metric.minimum_improvement,
-    )
+    rules = definition.coord.model_dump()
+    rules["minimum_improvement"] = definition.metric.minimum_improvement
+    return CoordinateDescentSampler(_coordinates(definition), **rules, **_common(definition))
 
 
-SAMPLERS: dict[str, Callable[[StudyDefinition], CoordinateSampler]] = {"coord": _coord}
+def _grid(definition: StudyDefinition) -> CoordinateSampler:
+    from hptoolkit.samplers import GridSampler
+
+    rules = definition.grid.model_dump()
+    # A lattice laid through a deliberately bad start would be as bad: it has its own middle.
+    return GridSampler(_coordinates(definition), **rules, **(_common(definition) | {"start": None}))
+
+
+def _random(definition: StudyDefinition) -> CoordinateSampler:
+    from hptoolkit.samplers import RandomSampler
+
+    rules = definition.random.model_dump()
+    return RandomSampler(_coordinates(definition), **rules, **_common(definition))
+
+
+def _gp(definition: StudyDefinition) -> CoordinateSampler:
+    from hptoolkit.samplers import GPSampler
+
+    return GPSampler(_coordinates(definition), **_common(definition))
+
+
+def _wrapped(make: Callable[[int], BaseSampler]) -> Callable[[StudyDefinition], CoordinateSampler]:
+    def build(definition: StudyDefinition) -> CoordinateSampler:
+        from optuna.exceptions import ExperimentalWarning
+
+        from hptoolkit.samplers import Reparameterized
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            inner = make(definition.seed)
+        return Reparameterized(inner, _coordinates(definition), **_common(definition))
+
+    return build
+
+
+def _tpe(seed: int) -> BaseSampler:
+    from optuna.samplers import TPESampler
+
+    return TPESampler(seed=seed)
+
+
+def _cmaes(seed: int) -> BaseSampler:
+    from optuna.samplers import CmaEsSampler
+
+    return CmaEsSampler(seed=seed)
+
+
+def _qmc(seed: int) -> BaseSampler:
+    from optuna.samplers import QMCSampler
+
+    return QMCSampler(scramble=True, seed=seed)
+
+
+def _optuna_gp(seed: int) -> BaseSampler:
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=seed)
+
+
+def _coordinates(definition: StudyDefinition) -> Coordinates:
+    return Coordinates(*definition.coordinates.axes)
+
+
+SAMPLERS: dict[str, Callable[[StudyDefinition], CoordinateSampler]] = {
+    "coord": _coord,
+    "grid": _grid,
+    "random": _random,
+    "gp": _gp,
+    "tpe": _wrapped(_tpe),
+    "cmaes": _wrapped(_cmaes),
+    "qmc": _wrapped(_qmc),
+    "optuna-gp": _wrapped(_optuna_gp),
+}

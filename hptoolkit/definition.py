@@ -94,7 +94,21 @@ class Descent(_Section):
     factor: float = Field(default=2.0, gt=1)
     order: tuple[str, ...] = ()
     directions: dict[str, Literal["up", "down"]] = {}
+    line_search: Literal["doubling", "accelerated"] = "doubling"
     refine: int = Field(default=0, ge=0)
+
+
+class Grid(_Section):
+    """How fine the grid is; see `GridSampler`."""
+
+    levels: int | dict[str, int] | None = None
+    zooms: int = Field(default=1, ge=0)
+
+
+class Random(_Section):
+    """How random points are drawn; see `RandomSampler`."""
+
+    method: Literal["uniform", "sobol"] = "uniform"
 
 
 class StudyDefinition(_Section):
@@ -110,6 +124,8 @@ class StudyDefinition(_Section):
     start: dict[str, Value] = {}
     metric: Metric = Metric()
     coord: Descent = Descent()
+    grid: Grid = Grid()
+    random: Random = Random()
     pruner: Pruner = "none"
     seed: int = Field(default=0, ge=0)
     trials: Annotated[int, Field(ge=1)] = 100
@@ -146,9 +162,25 @@ class StudyDefinition(_Section):
             (training if name in TrainingConfig.model_fields else model)[name] = value
         return ModelConfig(**model), TrainingConfig(**training)
 
-    def identity(self) -> dict[str, Any]:
-        """What must not change while a study is continued, as JSON values."""
-        return self.model_dump(mode="json", exclude={"description", "trials"})
+    def identity(self, sampler: str) -> dict[str, Any]:
+        """What must not change while a study is continued with a sampler, as JSON values."""
+        others = {"coord", "grid", "random"} - {sampler}
+        return self.model_dump(mode="json", exclude={"description", "trials", *others})
+
+    def over_raw_axes(self) -> StudyDefinition:
+        """The same region searched over the raw parameters, each an axis of its own.
+
+        A parameter that the coordinates name keeps its logarithmic scale (1−ρ for ρ), so that
+        nothing but the mixing of parameters differs.
+        """
+        factors = Coordinates(*self.coordinates.axes).factors
+        axes = tuple(str(factor) for factor in factors)
+        section = CoordinatesSection(axes=axes, box=self.coordinates.box)
+        names = {*axes, *self.search_space}
+        kept = {axis: way for axis, way in self.coord.directions.items() if axis in names}
+        order = tuple(axis for axis in self.coord.order if axis in names)
+        coord = self.coord.model_copy(update={"directions": kept, "order": order})
+        return self.model_copy(update={"coordinates": section, "coord": coord})
 
 
 def load(name: str, overrides: Iterable[str] = (), **fields: Any) -> StudyDefinition:
@@ -194,11 +226,12 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     ]
 
 
-def widened(before: StudyDefinition, after: StudyDefinition) -> bool:
+def widened(before: StudyDefinition, after: StudyDefinition, sampler: str) -> bool:
     """Whether two definitions differ in nothing but wider ranges, so that old trials stay valid."""
     if before.search_space.keys() != after.search_space.keys():
         return False
-    same = before.identity() | {"search_space": None} == after.identity() | {"search_space": None}
+    free = {"search_space": None}
+    same = before.identity(sampler) | free == after.identity(sampler) | free
     pairs = [(before.search_space[name], after.search_space[name]) for name in before.search_space]
     return same and all(new.contains(old) for old, new in pairs)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hptoolkit.definition import StudyDefinition
     from hptoolkit.runner import Ending
+    from hptoolkit.samplers import CoordinateSampler
     from hptoolkit.training.data import Split
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -28,7 +29,12 @@ def study(
         str | None,
         typer.Argument(metavar="[STUDY]", help="A definition in studies/, or a TOML file's path."),
     ] = None,
-    sampler: Annotated[str, typer.Option(help="How to search: coord.")] = "coord",
+    sampler: Annotated[
+        str, typer.Option(help="coord, grid, random, gp, tpe, cmaes, qmc or optuna-gp.")
+    ] = "coord",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Search raw parameters instead, over the same region.")
+    ] = False,
     trials: Annotated[
         int | None, typer.Option(help="Budget in total, earlier runs of the study included.", min=1)
     ] = None,
@@ -38,6 +44,9 @@ def study(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Any field: training.epochs=10."),
     ] = None,
+    start: Annotated[
+        str, typer.Option(help="file: the definition's; lr-range: from a range test.")
+    ] = "file",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin a new study; the old one is kept.")
     ] = False,
@@ -57,6 +66,8 @@ def study(
 
     from hptoolkit import assembly, default_study, definition
     from hptoolkit import storage as storages
+    from hptoolkit.errors import UserError, nearest
+    from hptoolkit.samplers import GridSampler
     from hptoolkit.tracking.location import check_uri, database_file
 
     console = Console(highlight=False)
@@ -65,7 +76,9 @@ def study(
         name, reason = default_study.choose(data_dir)
         why = f" ({reason})"
     defined = definition.load(name, fields or (), seed=seed, pruner=pruner, trials=trials)
-    assembly.sampler(sampler, defined)
+    assembly.check_sampler(sampler)
+    if start not in ("file", "lr-range"):
+        raise UserError(f"Unknown start {start!r}: {nearest(start, ('file', 'lr-range'))}.")
     address = storage or storages.DEFAULT
     storages.check(address)
     if mlflow != "off":
@@ -74,13 +87,22 @@ def study(
             storages.check_writable(file, "--mlflow")
     split = _data(defined, data_dir)
     chosen = _device(device)
-    opened = _open(defined, sampler, address, fresh)
+    if start == "lr-range":
+        defined = _start_from_range_test(defined, split, chosen, console)
+    if raw:
+        defined = defined.over_raw_axes()
+    made = assembly.sampler(sampler, defined)
+    opened = _open(defined, sampler, made, address, fresh=fresh, raw=raw)
 
     console.print(
         f"Study {opened.study_name}{why}: {len(split.train)} images of {defined.data.name} to "
-        f"train on and {len(split.validation)} to validate, sampler {sampler}.",
+        f"train on and {len(split.validation)} to validate, sampler {sampler}"
+        f"{' over raw parameters' if raw else ''}.",
         soft_wrap=True,
     )
+    if isinstance(made, GridSampler):
+        runs = made.count(defined.distributions)
+        console.print(f"The grid takes {runs} runs at most, the budget is {defined.trials}.")
     ending = _run(opened, defined, split, chosen, address, mlflow, console)
     raise typer.Exit(ending.exit_code)
 
@@ -89,6 +111,21 @@ def _device(name: str) -> torch.device:
     from hptoolkit.training import set_up_device
 
     return set_up_device(name)
+
+
+def _start_from_range_test(
+    defined: StudyDefinition, split: Split, device: torch.device, console: Console
+) -> StudyDefinition:
+    from hptoolkit.lr_range import begin_at, measure
+
+    suggestion = measure(defined, split, device).suggestion
+    begun = begin_at(defined, suggestion)
+    console.print(
+        f"Range test: λ from {suggestion.low:.2g} to {suggestion.high:.2g} suggested; the search "
+        f"starts at λ = {begun.start['lr']:g}.",
+        soft_wrap=True,
+    )
+    return begun
 
 
 def _data(defined: StudyDefinition, data_dir: str | None) -> Split:
@@ -100,7 +137,15 @@ def _data(defined: StudyDefinition, data_dir: str | None) -> Split:
     return split
 
 
-def _open(defined: StudyDefinition, sampler: str, address: str, fresh: bool) -> Study:
+def _open(
+    defined: StudyDefinition,
+    sampler: str,
+    made: CoordinateSampler,
+    address: str,
+    *,
+    fresh: bool,
+    raw: bool,
+) -> Study:
     """The stored study that this definition continues, or a new one."""
     import optuna
 
@@ -110,24 +155,24 @@ def _open(defined: StudyDefinition, sampler: str, address: str, fresh: bool) -> 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     stored = storages.connect(address)
     names = optuna.get_all_study_names(stored)
-    base = f"{defined.name}-{sampler}"
+    base = f"{defined.name}-{sampler}{'-raw' if raw else ''}"
     found = None if fresh else storages.latest(base, names)
     if found is not None:
-        _check_same(optuna.load_study(study_name=found, storage=stored), defined)
+        _check_same(optuna.load_study(study_name=found, storage=stored), defined, sampler)
     opened = optuna.create_study(
         study_name=found or storages.fresh(base, names),
         storage=stored,
-        sampler=assembly.sampler(sampler, defined),
+        sampler=made,
         pruner=assembly.pruner(defined),
         direction=defined.metric.direction,
         load_if_exists=True,
     )
-    opened.set_user_attr(_STORED, defined.identity())
+    opened.set_user_attr(_STORED, defined.identity(sampler))
     opened.set_user_attr(_SAMPLER, sampler)
     return opened
 
 
-def _check_same(stored: Study, defined: StudyDefinition) -> None:
+def _check_same(stored: Study, defined: StudyDefinition, sampler: str) -> None:
     """Refuse to mix two definitions in one study; a wider search space keeps the old trials."""
     from pydantic import ValidationError
 
@@ -148,8 +193,8 @@ def _check_same(stored: Study, defined: StudyDefinition) -> None:
             f"The stored study {stored.study_name} was written by another version of hptoolkit "
             f"({error.errors()[0]['msg']}): use --fresh to begin a new one."
         ) from None
-    differing = differences(before.identity(), defined.identity())
-    if differing and not widened(before, defined):
+    differing = differences(before.identity(sampler), defined.identity(sampler))
+    if differing and not widened(before, defined, sampler):
         raise UserError(
             f"The stored study {stored.study_name} has another definition: {'; '.join(differing)}. "
             "Use --fresh to begin a new study (the old one is kept), or take the change back."

@@ -133,18 +133,39 @@ def test_a_missing_section_is_named(tmp_path: Path) -> None:
 def test_differences_and_widening(minimal: str) -> None:
     before = definition.load(minimal)
     longer = definition.load(minimal, ["training.epochs=3"])
-    assert definition.differences(before.identity(), longer.identity()) == [
+    assert definition.differences(before.identity("coord"), longer.identity("coord")) == [
         "training.epochs was 2 and is 3"
     ]
-    assert not definition.widened(before, longer)
+    assert not definition.widened(before, longer, "coord")
     wider = definition.load(minimal, ["search_space.lr.high=2.0"])
-    assert definition.widened(before, wider)
-    assert not definition.widened(wider, before)
+    assert definition.widened(before, wider, "coord")
+    assert not definition.widened(wider, before, "coord")
     linear = definition.load(minimal, ["search_space.lr.log=false"])
-    assert not definition.widened(before, linear)
+    assert not definition.widened(before, linear, "coord")
 
 
 def test_budget_and_description_do_not_make_another_study(minimal: str) -> None:
     before = definition.load(minimal)
     after = definition.load(minimal, ["description='new'"], trials=7)
-    assert definition.differences(before.identity(), after.identity()) == []
+    assert definition.differences(before.identity("coord"), after.identity("coord")) == []
+
+
+def test_options_of_another_sampler_do_not_make_another_study() -> None:
+    before = definition.load("digits")
+    after = definition.load("digits", ["grid.zooms=3"])
+    assert definition.differences(before.identity("coord"), after.identity("coord")) == []
+    assert definition.differences(before.identity("grid"), after.identity("grid")) == [
+        "grid.zooms was 1 and is 3"
+    ]
+
+
+def test_raw_axes_search_the_same_region() -> None:
+    box = 'coordinates.box."lr*weight_decay/(1-momentum)"=[1e-5, 1e-2]'
+    defined = definition.load("digits", [box])
+    raw = defined.over_raw_axes()
+    assert set(raw.coordinates.axes) == {"lr", "1-momentum", "weight_decay"}
+    inside = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.001}
+    outside = {"lr": 1.0, "momentum": 0.9, "weight_decay": 0.1}
+    for region in (defined.region(), raw.region()):
+        assert region.contains(region.encode(inside))
+        assert not region.contains(region.encode(outside))

@@ -124,7 +124,8 @@ def _vertex(values: dict[int, float], left: int, best: int, right: int) -> float
 def _nearest_gap(centre: float, left: int, best: int, right: int) -> int:
     """The unknown place nearest to the centre."""
     gaps = [*range(left + 1, best), *range(best + 1, right)]
-    return min(gaps, key=lambda place: abs(place - centre))
+    nearest: int = min(gaps, key=lambda place: abs(place - centre))
+    return nearest
 
 
 def _bisect(left: int, best: int, right: int) -> int:

@@ -74,9 +74,9 @@ class RunStore:
     """
 
     def __init__(self, uri: str, study: StudyIdentity) -> None:
-        self._client = _connect(uri)
+        self._client = connect(uri)
         self._uid = study.uid
-        self._experiment = _experiment(self._client, uri, experiment_name(study.definition))
+        self._experiment = experiment_id(self._client, uri, experiment_name(study.definition))
         parents, trials = self._search()
         self._parent = self._keep_first(parents or [self._create_parent(study)])
         self._complete_params(study.definition)
@@ -201,7 +201,8 @@ class RunStore:
             self._client.set_tag(child.info.run_id, PARENT, parent)
 
 
-def _connect(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """A client of a store. Imports MLflow; raises at once if a database cannot be written."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -227,7 +228,7 @@ def _try_database(uri: str) -> None:
             connection.execute(text("BEGIN IMMEDIATE"))
 
 
-def _experiment(client: MlflowClient, uri: str, name: str) -> str:
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     """The id of the experiment, made if need be; artifacts of a local store stand beside it."""
     from mlflow.exceptions import MlflowException
 
