@@ -64,7 +64,13 @@ def ours(seed: int) -> BaseSampler:
 
 
 def ours_raw(seed: int) -> BaseSampler:
-    return hpt.GPSampler(search_space=page.SEARCH_SPACE, start=page.START, seed=seed)
+    return hpt.GPSampler(
+        hpt.Coordinates("lr", "1-momentum", "weight_decay"),
+        search_space=page.SEARCH_SPACE,
+        start=page.START,
+        seed=seed,
+        learn=False,
+    )
 
 
 def optuna_gp(seed: int) -> BaseSampler:

@@ -149,6 +149,16 @@ def test_recovers_exponents_that_differ_from_theory(a: float, b: float) -> None:
     assert (fitted["1-momentum"].theory, fitted["weight_decay"].theory) == (-1.0, 1.0)
 
 
+def test_without_learning_the_axes_are_alike_and_stay() -> None:
+    layout = Columns(Region(page.COORDINATES, page.SEARCH_SPACE), learn=False).layout
+    mean, _ = _gp_model.prior(layout)
+    assert len(mean) == 3 + 2
+    assert mean[0] == mean[1] == mean[2]
+    own = hpt.GPSampler(page.COORDINATES, search_space=page.SEARCH_SPACE, learn=False)
+    report = own.report(study_of(noisy_page(10)))
+    assert (report.coordinate, report.anchor, report.exponents) == (None, None, {})
+
+
 def test_exponents_of_an_anchor_that_is_squared() -> None:
     """λ²α, the invariant of Adam with L2 decay: exponents are those beside lr**2."""
     coordinates = hpt.Coordinates("lr**2*weight_decay", "weight_decay")
@@ -300,6 +310,14 @@ def test_begins_at_the_start_and_with_few_points_all_over_the_region() -> None:
     assert "gp" not in study.user_attrs
 
 
+def test_the_start_is_evaluated_after_an_enqueued_trial() -> None:
+    study = optuna.create_study(sampler=sampler())
+    study.enqueue_trial({"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4})
+    trials = [study.ask(page.SEARCH_SPACE) for _ in range(2)]
+    assert trials[0].params["lr"] == 0.1
+    assert trials[1].params == pytest.approx(page.START)
+
+
 def test_running_trials_are_not_asked_for_again() -> None:
     study = optuna.create_study(direction="maximize", sampler=sampler())
     study.add_trials(study_of(noisy_page(12)).trials)
@@ -323,7 +341,8 @@ def test_a_running_trial_lowers_the_variance_and_leaves_the_mean() -> None:
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_search_finds_the_maximum_of_the_criterion_in_the_region(cut: bool) -> None:
-    box = {"lr*weight_decay/(1-momentum)": (1e-4, 1e-3)} if cut else None
+    name = "lr*weight_decay/(1-momentum)"
+    box = {name: (1e-4, 1e-3), "lr/(1-momentum)": (0.01, 10.0)} if cut else None
     region = Region(page.COORDINATES, page.SEARCH_SPACE, box)
     columns = Columns(region)
     evidence = gather(region, columns, history_of(study_of(noisy_page(15))))

@@ -44,7 +44,7 @@ class GPReport:
 
     Attributes:
         points: Number of distinct points that were told.
-        coordinate: The first coordinate, by theory; None where the coordinates name nothing.
+        coordinate: The first coordinate, by theory; None where nothing in it is fitted.
         anchor: The factor in it whose exponent is held, with that exponent unless it is 1.
         exponents: The other factors' exponents in it, as fitted.
         length_scales: Of each axis, in its own units; in natural logarithms on a logarithmic
@@ -97,7 +97,7 @@ def summarise(
     """The report of a fit whose posterior is largest at position `best`, with (mean, deviation)."""
     coordinates, layout = region.coordinates, columns.layout
     exponents, anchor = {}, None
-    if coordinates.axes:
+    if layout.learned:
         theory = coordinates.matrix[0]
         power = theory[layout.anchor]
         anchor = f"{coordinates.factors[layout.anchor]}" + (f"**{power:g}" if power != 1 else "")
@@ -112,7 +112,7 @@ def summarise(
     ]
     return GPReport(
         points=len(evidence.values),
-        coordinate=coordinates.axes[0] if coordinates.axes else None,
+        coordinate=coordinates.axes[0] if layout.learned else None,
         anchor=anchor,
         exponents=exponents,
         length_scales={

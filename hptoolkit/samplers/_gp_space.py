@@ -8,6 +8,7 @@ model's *features* are linear in the columns: the coordinates, with the first on
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from hptoolkit.region import Array, Region
 
@@ -44,69 +45,70 @@ class Layout:
 class Columns:
     """The way between positions in a region and columns, and the region in columns.
 
+    Args:
+        region: The region.
+        learn: Whether the coordinates are a theory to be learned: the first one sensitive, the
+            others nearly flat. If not, all axes are alike and stay as they are.
+
     Attributes:
         low, high: (c,) bounds of the columns.
         normals, offsets: Further bounds, normals · columns ≤ offsets, where a box of coordinates
-            cuts the raw box; without rows otherwise.
+            cuts the raw box; no rows otherwise.
         choices: Columns of each categorical axis.
         discrete: Columns of numeric parameters that can take only some values.
     """
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, learn: bool = True) -> None:
         self.region = region
-        self.named = len(region.coordinates.axes)
-        axes = region.axes
-        spans = [(a.high - a.low) or 1.0 for a in axes]
-        named, factors = self.named, region.coordinates.factors
-        low: list[float] = list(-region.offsets[named : 2 * named])
-        high: list[float] = list(region.offsets[:named])
-        owner, scale = list(range(named)), spans[:named]
-        self.choices: list[list[int]] = []
+        named = self.named = len(region.coordinates.axes)
+        bounds = region.offsets[: 2 * named]
+        low, high = [-bounds[named:]], [bounds[:named]]
         self.discrete = [
-            i for i, f in enumerate(factors) if not _is_continuous(region.search_space[f.name])
+            i
+            for i, factor in enumerate(region.coordinates.factors)
+            if not _is_continuous(region.search_space[factor.name])
         ]
-        for i, a in enumerate(axes[named:], named):
-            count = int(a.high) + 1 if a.kind == "categorical" else 1
-            columns = list(range(len(low), len(low) + count))
-            if a.kind == "categorical":
-                self.choices.append(columns)
-                low, high = low + [0.0] * count, high + [1.0] * count
-                # Two choices lie one unit apart.
-                scale += [math.sqrt(2.0)] * count
+        # Columns of each axis that is a parameter of its own.
+        self._own: list[range] = []
+        self.choices: list[range] = []
+        first = named
+        for axis in region.axes[named:]:
+            distribution = region.search_space[axis.name]
+            if isinstance(distribution, CategoricalDistribution):
+                block = range(first, first + len(distribution.choices))
+                self.choices.append(block)
+                low.append(np.zeros(len(block)))
+                high.append(np.ones(len(block)))
             else:
-                if not _is_continuous(region.search_space[a.name]):
-                    self.discrete += columns
-                low, high = [*low, a.low], [*high, a.high]
-                scale.append(spans[i])
-            owner += [i] * count
-        self.low, self.high = np.array(low), np.array(high)
-        self.layout = self._layout(np.array(scale), np.array(owner))
+                block = range(first, first + 1)
+                if not _is_continuous(distribution):
+                    self.discrete.append(first)
+                low.append(np.array([axis.low]))
+                high.append(np.array([axis.high]))
+            self._own.append(block)
+            first = block.stop
+        self.low, self.high = np.concatenate(low), np.concatenate(high)
+        self.layout = self._layout(learn)
         self.normals, self.offsets = self._cuts()
 
     def encode(self, position: Array) -> Array:
         """The columns of a position."""
         columns = np.zeros(len(self.low))
         columns[: self.named] = self.region.coordinates.inverse @ position[: self.named]
-        column = self.named
-        for a, z in zip(self.region.axes[self.named :], position[self.named :], strict=True):
-            if a.kind == "categorical":
-                columns[column + round(z)] = 1.0
-                column += int(a.high) + 1
+        for block, z in zip(self._own, position[self.named :], strict=True):
+            if block in self.choices:
+                columns[block[round(z)]] = 1.0
             else:
-                columns[column] = z
-                column += 1
+                columns[block[0]] = z
         return columns
 
     def decode(self, columns: Array) -> Array:
         """The position of columns; of the choices the one with the largest indicator."""
-        position = list(self.region.coordinates.matrix @ columns[: self.named])
-        column = self.named
-        for a in self.region.axes[self.named :]:
-            count = int(a.high) + 1 if a.kind == "categorical" else 1
-            block = columns[column : column + count]
-            position.append(float(np.argmax(block)) if a.kind == "categorical" else block[0])
-            column += count
-        return np.array(position, dtype=np.float64)
+        own = [
+            float(np.argmax(columns[block])) if block in self.choices else columns[block[0]]
+            for block in self._own
+        ]
+        return np.array([*(self.region.coordinates.matrix @ columns[: self.named]), *own])
 
     def mix(self, a: Array, b: Array, shares: Array) -> Array:
         """Points (n, c) on the way from `a` to `b`, (n,) shares of it; choices jump half-way."""
@@ -115,35 +117,39 @@ class Columns:
             points[:, block] = np.where(shares[:, None] > 0.5, b[:, block], a[:, block])
         return points
 
-    def _layout(self, scale: Array, owner: npt.NDArray[np.int64]) -> Layout:
-        coordinates = self.region.coordinates
-        weights = np.diag(1.0 / scale)
-        weights[: self.named, : self.named] = coordinates.matrix / scale[: self.named, None]
-        kinds: list[Kind] = ["own" for _ in self.region.axes]
-        if not self.named:
-            return Layout(weights, owner, tuple(kinds), (), 0)
-        present = [i for i in range(self.named) if coordinates.matrix[0, i]]
+    def _layout(self, learn: bool) -> Layout:
+        axes, coordinates, named = self.region.axes, self.region.coordinates, self.named
+        spans = np.array([(axis.high - axis.low) or 1.0 for axis in axes])
+        owners = [[i] * len(block) for i, block in enumerate(self._own, named)]
+        axis = np.array([*range(named), *itertools.chain(*owners)], dtype=np.int64)
+        scales = spans[axis]
+        for block in self.choices:
+            # Two choices lie one unit apart.
+            scales[block] = math.sqrt(2.0)
+        weights = np.diag(1.0 / scales)
+        weights[:named, :named] = coordinates.matrix / spans[:named, None]
+        kinds: list[Kind] = ["own" for _ in axes]
+        if not (named and learn):
+            return Layout(weights, axis, tuple(kinds), (), 0)
+        kinds[0] = "sensitive"
+        for i in range(1, named):
+            kinds[i] = "flat"
+        present = [i for i in range(named) if coordinates.matrix[0, i]]
         anchor = min(
             present, key=lambda i: _place(coordinates.factors[i].name, coordinates.axes[0])
         )
-        kinds[0] = "sensitive"
-        for i in range(1, self.named):
-            kinds[i] = "flat"
-        learned = tuple(i for i in range(self.named) if i != anchor and self.high[i] > self.low[i])
-        return Layout(weights, owner, tuple(kinds), learned, anchor)
+        learned = tuple(i for i in range(named) if i != anchor and self.high[i] > self.low[i])
+        return Layout(weights, axis, tuple(kinds), learned, anchor)
 
     def _cuts(self) -> tuple[Array, Array]:
-        """Bounds of the coordinates that are tighter than what the raw box implies."""
-        matrix, axes = self.region.coordinates.matrix, self.region.axes[: self.named]
-        low, high = self.low[: self.named], self.high[: self.named]
-        normals, offsets = [], []
-        for row, a in zip(matrix, axes, strict=True):
-            for normal, offset in ((row, a.high), (-row, -a.low)):
-                largest = np.maximum(normal, 0) @ high + np.minimum(normal, 0) @ low
-                if largest > offset + 1e-12 * max(1.0, abs(offset)):
-                    normals.append(np.pad(normal, (0, len(self.low) - self.named)))
-                    offsets.append(offset)
-        return np.array(normals).reshape(-1, len(self.low)), np.array(offsets)
+        """The region's bounds that are tighter than what the raw box implies."""
+        named = self.named
+        normals = self.region.inequalities[:, :named] @ self.region.coordinates.matrix
+        low, high = self.low[:named], self.high[:named]
+        largest = np.maximum(normals, 0.0) @ high + np.minimum(normals, 0.0) @ low
+        offsets = self.region.offsets
+        cuts = np.any(normals, axis=1) & (largest > offsets + 1e-9 * np.maximum(1.0, abs(offsets)))
+        return np.pad(normals[cuts], ((0, 0), (0, len(self.low) - named))), offsets[cuts]
 
 
 def _is_continuous(distribution: object) -> bool:

@@ -44,10 +44,11 @@ class GPSampler(CoordinateSampler):
 
     The first coordinate's exponents, such as those of 1−ρ and α in λα/(1−ρ), are fitted with the
     kernel under a normal prior at theory's values; the other coordinates are a priori nearly flat.
-    Improvement is expected over the largest posterior mean at the points evaluated (not the
-    luckiest value: J. Snoek et al., 2012; logarithm: S. Ament et al., Unexpected improvements to
-    expected improvement, 2023). Trials that run are taken to come out as predicted. Pruned,
-    diverged and failed trials are evidence too; repeats of a point are pooled.
+    Improvement is expected over the largest posterior mean at the points evaluated, not over the
+    luckiest value (V. Picheny et al., A benchmark of kriging-based infill criteria for noisy
+    optimization, 2013; its logarithm: S. Ament et al., Unexpected improvements to expected
+    improvement for Bayesian optimization, 2023). Trials that run are taken to come out as
+    predicted. Pruned, diverged and failed trials are evidence too; repeats of a point are pooled.
 
     Every trial's choice leaves the report of the fit it rests on in the study's user attribute
     "gp". Importing PyTorch and BoTorch takes seconds, at the first fit.
@@ -56,6 +57,8 @@ class GPSampler(CoordinateSampler):
         coordinates, search_space, box, start, seed: See `CoordinateSampler`. Without a start, the
             first point is the region's middle.
         initial: Points of a scrambled Sobol sequence in the region that follow the start.
+        learn: Whether to take the coordinates for a theory and fit its exponents. False leaves the
+            axes as they are, all with the same prior: a plain GP, for comparison over raw names.
     """
 
     def __init__(
@@ -67,22 +70,23 @@ class GPSampler(CoordinateSampler):
         start: Mapping[str, Any] | None = None,
         seed: int | None = None,
         initial: int = 3,
+        learn: bool = True,
     ) -> None:
         super().__init__(coordinates, search_space=search_space, box=box, start=start, seed=seed)
         if initial < 0:
             raise UserError(f"initial is {initial}: 0 or a positive number of points is needed.")
         self.initial = initial
+        self.learn = learn
         self._prepared: tuple[Region, Columns, Proposals] | None = None
         self._fitted: tuple[Columns, Evidence, Parameters] | None = None
 
     def propose(self, region: Region, history: History) -> Array:
-        if history.draws == 0:
-            return region.check_start(self.start)
         columns, proposals = self._prepare(region)
         evidence = gather(region, columns, history)
         if not self._models(history, evidence):
             design = _spread(region, proposals, history.draws + _POINTS, self.seed)
-            return _first_new(design[history.draws - 1 :], region, history)
+            start = region.check_start(self.start)
+            return _first_new([start, *design[max(history.draws - 1, 0) :]], region, history)
         model, search = _numerics()
         parameters = self._fit(columns, evidence)
         points = self._points(region, columns, proposals, evidence, history)
@@ -128,9 +132,11 @@ class GPSampler(CoordinateSampler):
         return history.draws > self.initial and len(evidence.values) >= _FEWEST
 
     def _prepare(self, region: Region) -> tuple[Columns, Proposals]:
-        if self._prepared is None or self._prepared[0] is not region:
-            self._prepared = (region, Columns(region), Proposals(region, along_axes=True))
-        return self._prepared[1:]
+        known = self._prepared
+        if known is None or known[0] is not region:
+            known = (region, Columns(region, self.learn), Proposals(region, along_axes=True))
+            self._prepared = known
+        return known[1:]
 
     def _fit(self, columns: Columns, evidence: Evidence) -> Parameters:
         # A trial's choice and its report need the same fit, and so may the next trial's.
@@ -163,7 +169,8 @@ class GPSampler(CoordinateSampler):
         parameters = self._fit(columns, evidence)
         points = self._points(region, columns, proposals, evidence, history)
         posterior = model.LearnedAxesGP(parameters, evidence)
-        best = next(search.best_first(search.mean(posterior), region, columns, points))
+        ranked = search.best_first(search.mean(posterior), region, columns, points)
+        best: Array = next(ranked, region.middle())
         moments = posterior.moments(columns.encode(best))
         fit = model.in_numbers(parameters, evidence)
         return summarise(region, columns, evidence, fit, best, moments, history.sign)
