@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hptoolkit.errors import UserError
+from hptoolkit.invariants import expressions
 from hptoolkit.training import optimizers
 from hptoolkit.training.config import ModelConfig, Optimizer, TrainingConfig
 from hptoolkit.training.model import resnet
@@ -113,6 +114,14 @@ def test_invariants_as_products() -> None:
     assert invariants["nesterov"] == invariants["adamw"] == invariants["muon"] == "lr*weight_decay"
     assert invariants["adam"] == "lr**2*weight_decay"
     assert invariants["lars"] == invariants["lamb"] == "lr"
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if n != "lbfgs"])
+def test_the_ready_made_coordinates_search_along_the_invariant(name: str) -> None:
+    axes = expressions(
+        name, normalized=True, lr="lr", momentum=None, weight_decay="weight_decay", batch_size=None
+    )
+    assert axes[0] == OPTIMIZER_TABLE[name].invariant
 
 
 def test_adam_with_decoupled_decay_is_adamw() -> None:
