@@ -191,7 +191,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         space = self._search_space(trials)
         if space:
             region = self.region(space)
-            history = History(trials, space, study.direction, len(trials), self._memory)
+            history = History(trials, space, study.direction, trial.number, self._memory)
             if self.ends(region) and self.finished(region, history):
                 root.stop()
 
@@ -225,24 +225,25 @@ class CoordinateSampler(BaseSampler, abc.ABC):
 class _Learned:
     """What all complete trials suggested, with the range that the latest one used.
 
-    Complete trials never change: of the first `count` of them only the last is looked at again.
+    Complete trials never change: of those seen before only the latest is looked at again.
     """
 
     def __init__(self) -> None:
-        self._known: tuple[int, FrozenTrial, list[str]] | None = None
+        self._seen: tuple[int, FrozenTrial, list[str]] | None = None
 
     def space(self, trials: list[FrozenTrial]) -> SearchSpace:
         complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
         if not complete:
             return {}
-        count, last, names = self._known or (0, complete[0], list(complete[0].distributions))
-        if not 0 < count <= len(complete) or complete[count - 1] is not last:
+        count, last, names = self._seen or (0, complete[0], [])
+        if not 0 < count < len(complete) or complete[count - 1] is not last:
             count, names = 0, list(complete[0].distributions)
-        for trial in complete[count:]:
+        for trial in complete[count:-1]:
             names = [name for name in names if name in trial.distributions]
-        self._known = (len(complete), complete[-1], names)
+        if len(complete) > 1:
+            self._seen = (len(complete) - 1, complete[-2], names)
         latest = complete[-1].distributions
-        return {name: latest[name] for name in names}
+        return {name: latest[name] for name in names if name in latest}
 
 
 def _stored(study: Study) -> list[FrozenTrial]:

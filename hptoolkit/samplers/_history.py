@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.study import StudyDirection
@@ -43,29 +43,84 @@ def point_key(params: Mapping[str, Any], search_space: SearchSpace) -> Key:
     return tuple(rounded(value) if isinstance(value, float) else value for value in values)
 
 
+@dataclass
+class Digest:
+    """Trials read one by one, in the order of their numbers.
+
+    Attributes:
+        draws: How many of them were asked for, retries not counted.
+        observations: Those that run, are complete or were pruned.
+        failures: Those that failed by themselves; interrupted ones are left out.
+        pending: Points that are being evaluated.
+        values: Values of each point, larger being better; -inf for a pruned or diverged trial.
+    """
+
+    draws: int = 0
+    observations: list[Observation] = field(default_factory=list)
+    failures: list[Observation] = field(default_factory=list)
+    pending: set[Key] = field(default_factory=set)
+    values: dict[Key, tuple[float, ...]] = field(default_factory=dict)
+
+    def add(self, trial: FrozenTrial, search_space: SearchSpace, sign: float) -> None:
+        """Read one more trial; leave it out if its parameters are not known."""
+        params = chosen_params(trial, search_space)
+        if params is None:
+            return
+        key, value = point_key(params, search_space), _value(trial, sign)
+        observation = Observation(trial, params, key, value)
+        if trial.state == TrialState.FAIL:
+            if not trial.user_attrs.get(INTERRUPTED, False):
+                self.failures.append(observation)
+            return
+        self.observations.append(observation)
+        if value is None:
+            self.pending.add(key)
+        else:
+            self.values[key] = (*self.values.get(key, ()), value)
+
+    def copy(self) -> Digest:
+        return Digest(
+            self.draws,
+            list(self.observations),
+            list(self.failures),
+            set(self.pending),
+            dict(self.values),
+        )
+
+
+# Threads share a sampler; a lock of its own could be neither copied nor pickled.
+_LOCK = threading.Lock()
+
+
 class Memory:
-    """What was read from finished trials, which never change: a sampler keeps one between asks."""
+    """What was read from finished trials, which never change: a sampler keeps one between asks.
+
+    It reaches up to the first trial that runs, so that an ask reads few trials, however many there
+    are.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[FrozenTrial, Observation | None]] = {}
-        self._question: tuple[SearchSpace, float] = ({}, 0.0)
+        self._question: tuple[SearchSpace, float] | None = None
+        self._trials: list[FrozenTrial] = []
+        self._digest = Digest()
 
-    def observe(
-        self, trials: Iterable[FrozenTrial], search_space: SearchSpace, sign: float
-    ) -> list[Observation]:
-        """The trials whose parameters in the search space are known, failed ones too."""
-        if self._question != (search_space, sign):
-            self._question, self._known = (dict(search_space), sign), {}
-        known, observations = self._known, []
-        for trial in trials:
-            seen, observation = known.get(trial.number, (None, None))
-            if seen is not trial:
-                observation = _observe(trial, search_space, sign)
-                if trial.state.is_finished():
-                    known[trial.number] = (trial, observation)
-            if observation is not None:
-                observations.append(observation)
-        return observations
+    def recall(
+        self, trials: Sequence[FrozenTrial], search_space: SearchSpace, sign: float, number: int
+    ) -> tuple[int, Digest]:
+        """How many of the trials, all numbered below `number`, are known, and their digest."""
+        with _LOCK:
+            known = self._trials
+            # Comparing is fast: nearly always the trials are the very same objects.
+            if self._question != (search_space, sign) or trials[: len(known)] != known:
+                self._question, self._trials = (dict(search_space), sign), []
+                self._digest = Digest()
+            for trial in trials[len(self._trials) :]:
+                if trial.number >= number or not trial.state.is_finished():
+                    break
+                self._trials.append(trial)
+                self._digest.draws += RETRY_OF not in trial.user_attrs
+                self._digest.add(trial, search_space, sign)
+            return len(self._trials), self._digest.copy()
 
 
 class History:
@@ -76,6 +131,8 @@ class History:
             what the objective returned.
         draws: How many trials were asked for before the one being sampled, retries not counted;
             together with the seed it fixes every random choice.
+        observations, failures, pending: See `Digest`.
+        given_up: Points that crashed too often.
         trials: All stored trials, and `number`: that of the one being sampled.
         notes: System attributes that the sampler wants stored with the trial being sampled; they
             are there before its choice is announced to other workers.
@@ -91,51 +148,21 @@ class History:
     ) -> None:
         self.search_space = search_space
         self.sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
-        self.draws = sum(t.number < number and RETRY_OF not in t.user_attrs for t in trials)
         self.trials = trials
         self.number = number
         self.notes: dict[str, Any] = {}
-        self._memory = memory or Memory()
-
-    @cached_property
-    def _known(self) -> list[Observation]:
-        known = self._memory.observe(self.trials, self.search_space, self.sign)
-        sampled = self.number
-        return [o for o in known if o.trial.number != sampled or o.trial.state.is_finished()]
-
-    @cached_property
-    def observations(self) -> list[Observation]:
-        """Trials that run, are complete or were pruned."""
-        return [o for o in self._known if o.trial.state != TrialState.FAIL]
-
-    @cached_property
-    def failures(self) -> list[Observation]:
-        """Trials that failed by themselves; those that were interrupted are left out."""
-        failed = [o for o in self._known if o.trial.state == TrialState.FAIL]
-        return [o for o in failed if not o.trial.user_attrs.get(INTERRUPTED, False)]
-
-    @cached_property
-    def given_up(self) -> set[Key]:
-        """Points that crashed too often."""
+        known, digest = (memory or Memory()).recall(trials, search_space, self.sign, number)
+        for trial in trials[known:]:
+            digest.draws += trial.number < number and RETRY_OF not in trial.user_attrs
+            if trial.number != number or trial.state.is_finished():
+                digest.add(trial, search_space, self.sign)
+        self.draws = digest.draws
+        self.observations = digest.observations
+        self.failures = digest.failures
+        self.pending = digest.pending
+        self._values = digest.values
         crashes = Counter(o.key for o in self.failures)
-        return {key for key, n in crashes.items() if n >= MAX_CRASHES}
-
-    @cached_property
-    def pending(self) -> set[Key]:
-        """Points that are being evaluated."""
-        return {o.key for o in self.observations if o.value is None}
-
-    @cached_property
-    def _outcomes(self) -> dict[Key, float]:
-        outcomes = dict.fromkeys(self.given_up, -math.inf)
-        repeats: defaultdict[Key, list[float]] = defaultdict(list)
-        for o in self.observations:
-            if o.value is not None:
-                repeats[o.key].append(o.value)
-        for key, values in repeats.items():
-            complete = [v for v in values if v > -math.inf]
-            outcomes[key] = math.fsum(complete) / len(complete) if complete else -math.inf
-        return outcomes
+        self.given_up = {key for key, n in crashes.items() if n >= MAX_CRASHES}
 
     def key(self, params: Mapping[str, Any]) -> Key:
         """What tells one point from another."""
@@ -146,7 +173,11 @@ class History:
 
         -inf for a point that was pruned, diverged, or crashed too often.
         """
-        return self._outcomes.get(key)
+        values = self._values.get(key)
+        if values is None:
+            return -math.inf if key in self.given_up else None
+        complete = [v for v in values if v > -math.inf]
+        return math.fsum(complete) / len(complete) if complete else -math.inf
 
     def best(self) -> Observation | None:
         """The best complete observation, repeats pooled; the earliest of equals."""
@@ -167,13 +198,6 @@ def chosen_params(trial: FrozenTrial, search_space: SearchSpace) -> dict[str, An
         if trial.state.is_finished() or any(name not in params for name in search_space):
             return None
     return {name: params[name] for name in search_space}
-
-
-def _observe(trial: FrozenTrial, search_space: SearchSpace, sign: float) -> Observation | None:
-    params = chosen_params(trial, search_space)
-    if params is None:
-        return None
-    return Observation(trial, params, point_key(params, search_space), _value(trial, sign))
 
 
 def _value(trial: FrozenTrial, sign: float) -> float | None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from hptoolkit.region import TOLERANCE, Array, Region
-from hptoolkit.samplers._history import Key
+from hptoolkit.samplers._history import Key, point_key
 
 Point = tuple[int, ...]
 
@@ -17,21 +15,20 @@ Point = tuple[int, ...]
 class Lattice:
     """Points start + k·step in a region, k integer; what lies outside is a wall.
 
+    What has been worked out is kept: a descent is replayed over the same points for every trial.
+
     Args:
         region: The region.
         start: Position of the point (0, …, 0).
         steps: Length of the finest step along each axis, in units of the position.
-        key: What tells evaluated parameters apart; a step that rounding undoes is doubled.
     """
 
-    def __init__(
-        self, region: Region, start: Array, steps: Array, key: Callable[[dict[str, Any]], Key]
-    ) -> None:
+    def __init__(self, region: Region, start: Array, steps: Array) -> None:
         self.region = region
         self._start = start
         self._steps = steps
-        self._key = key
         self._keys: dict[Point, Key] = {}
+        self._neighbours: dict[tuple[Point, int, int], Point | None] = {}
 
     def position(self, point: Point) -> Array:
         """The position of a point."""
@@ -40,11 +37,21 @@ class Lattice:
     def key(self, point: Point) -> Key:
         """The key of the parameters at a point."""
         if point not in self._keys:
-            self._keys[point] = self._key(self.region.decode(self.position(point)))
+            params = self.region.decode(self.position(point))
+            self._keys[point] = point_key(params, self.region.search_space)
         return self._keys[point]
 
     def neighbour(self, point: Point, axis: int, stride: int) -> Point | None:
-        """The point `stride` steps along an axis; None if a wall is in the way."""
+        """The point `stride` steps along an axis; None if a wall is in the way.
+
+        A step that rounding undoes is doubled.
+        """
+        question = (point, axis, stride)
+        if question not in self._neighbours:
+            self._neighbours[question] = self._step_from(point, axis, stride)
+        return self._neighbours[question]
+
+    def _step_from(self, point: Point, axis: int, stride: int) -> Point | None:
         while True:
             neighbour = self.moved(point, axis, stride)
             if not self.region.contains(self.position(neighbour)):

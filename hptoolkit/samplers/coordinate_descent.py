@@ -103,11 +103,12 @@ class CoordinateDescentSampler(CoordinateSampler):
         self.line_search = line_search
         self.refine = refine
         self.minimum_improvement = minimum_improvement
+        self._made: tuple[Region, Descent, Lattice] | None = None
         if self._declared is not None:
             self._rules(self.region(self._declared))
 
     def propose(self, region: Region, history: History) -> Array | None:
-        descent, lattice = self._descent(region, history)
+        descent, lattice = self._descent(region)
         point = upcoming(
             descent,
             lattice,
@@ -158,14 +159,16 @@ class CoordinateDescentSampler(CoordinateSampler):
         return self.refine if self.ends(region) else _ENDLESS
 
     def _plan(self, region: Region, history: History) -> tuple[Plan, Lattice]:
-        descent, lattice = self._descent(region, history)
+        descent, lattice = self._descent(region)
         return replay(descent, lattice, lambda p: history.outcome(lattice.key(p))), lattice
 
-    def _descent(self, region: Region, history: History) -> tuple[Descent, Lattice]:
-        finest = 1 << self._refinements(region)
-        steps = np.array([self._step(axis) / _strides(axis, finest) for axis in region.axes])
-        start = region.check_start(self.start)
-        return self._rules(region), Lattice(region, start, steps, history.key)
+    def _descent(self, region: Region) -> tuple[Descent, Lattice]:
+        if self._made is None or self._made[0] is not region:
+            finest = 1 << self._refinements(region)
+            steps = np.array([self._step(axis) / _strides(axis, finest) for axis in region.axes])
+            lattice = Lattice(region, region.check_start(self.start), steps)
+            self._made = (region, self._rules(region), lattice)
+        return self._made[1:]
 
     def _rules(self, region: Region) -> Descent:
         names = [axis.name for axis in region.axes]
