@@ -110,8 +110,10 @@ class Memory:
         """How many of the trials, all numbered below `number`, are known, and their digest."""
         with _LOCK:
             known = self._trials
+            beyond = bool(known) and known[-1].number >= number
             # Comparing is fast: nearly always the trials are the very same objects.
-            if self._question != (search_space, sign) or trials[: len(known)] != known:
+            same = self._question == (search_space, sign) and trials[: len(known)] == known
+            if beyond or not same:
                 self._question, self._trials = (dict(search_space), sign), []
                 self._digest = Digest()
             for trial in trials[len(self._trials) :]:
