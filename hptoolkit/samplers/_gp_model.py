@@ -7,8 +7,8 @@ normal prior at theory's values. The covariance of two points is
     τ² + s²·k(r),    k(r) = (1 + √5 r + 5r²/3)·exp(−√5 r),    r² = Σ (u − u')²/ℓ²,
 
 with τ the prior deviation of an unknown constant mean; each row has a noise variance of its own.
-All parameters maximise their posterior (MAP); the marginal likelihood is in closed form and its
-gradient by autograd, since gpytorch's own way costs ten times as much at these sizes.
+All parameters maximise their posterior (MAP): the marginal likelihood is in closed form, its
+gradient by autograd. The posterior is a BoTorch model, for its acquisition functions.
 (Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, equations 2.30 and 4.17.)
 """
 
