@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.coordinates import Coordinates
-from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import UserError, nearest
+from hptoolkit.monomials import parse
+from hptoolkit.sections import Search
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -23,17 +24,16 @@ def check_sampler(name: str) -> None:
         raise UserError(f"Unknown sampler {name!r}: {nearest(name, SAMPLERS)}.")
 
 
-def sampler(name: str, definition: StudyDefinition) -> CoordinateSampler:
+def sampler(name: str, definition: Search) -> CoordinateSampler:
     """A definition's sampler. Raises UserError for an unknown name."""
     check_sampler(name)
     return SAMPLERS[name](definition)
 
 
-def pruner(definition: StudyDefinition) -> BasePruner:
-    """A definition's pruner, one of Optuna's, set up for its number of epochs."""
+def pruner(definition: Search, epochs: int) -> BasePruner:
+    """A definition's pruner, one of Optuna's, set up for trials of so many epochs."""
     from optuna import pruners
 
-    epochs = definition.training.epochs
     match definition.pruner:
         case "median":
             # An early epoch says little: the learning rate rises for the first fifth.
@@ -46,7 +46,17 @@ def pruner(definition: StudyDefinition) -> BasePruner:
             return pruners.NopPruner()
 
 
-def _common(definition: StudyDefinition) -> dict[str, Any]:
+def notes(made: CoordinateSampler, definition: Search) -> list[str]:
+    """What to know of a sampler before it starts."""
+    from hptoolkit.samplers import GridSampler
+
+    if isinstance(made, GridSampler) and definition.distributions is not None:
+        runs = made.count(definition.distributions)
+        return [f"The grid takes {runs} runs at most, the budget is {definition.trials}."]
+    return []
+
+
+def _common(definition: Search) -> dict[str, Any]:
     return {
         "search_space": definition.distributions,
         "box": definition.coordinates.box,
@@ -55,15 +65,15 @@ def _common(definition: StudyDefinition) -> dict[str, Any]:
     }
 
 
-def _coord(definition: StudyDefinition) -> CoordinateSampler:
+def _coord(definition: Search) -> CoordinateSampler:
     from hptoolkit.samplers import CoordinateDescentSampler
 
     rules = definition.coord.model_dump()
-    rules["minimum_improvement"] = definition.metric.minimum_improvement
+    rules["minimum_improvement"] = definition.goal.minimum_improvement
     return CoordinateDescentSampler(_coordinates(definition), **rules, **_common(definition))
 
 
-def _grid(definition: StudyDefinition) -> CoordinateSampler:
+def _grid(definition: Search) -> CoordinateSampler:
     from hptoolkit.samplers import GridSampler
 
     rules = definition.grid.model_dump()
@@ -71,21 +81,23 @@ def _grid(definition: StudyDefinition) -> CoordinateSampler:
     return GridSampler(_coordinates(definition), **rules, **(_common(definition) | {"start": None}))
 
 
-def _random(definition: StudyDefinition) -> CoordinateSampler:
+def _random(definition: Search) -> CoordinateSampler:
     from hptoolkit.samplers import RandomSampler
 
     rules = definition.random.model_dump()
     return RandomSampler(_coordinates(definition), **rules, **_common(definition))
 
 
-def _gp(definition: StudyDefinition) -> CoordinateSampler:
+def _gp(definition: Search) -> CoordinateSampler:
     from hptoolkit.samplers import GPSampler
 
-    return GPSampler(_coordinates(definition), **_common(definition))
+    # Over raw axes, plain: the exponents of a first axis are what coordinates bring.
+    mixed = any(len(parse(axis)) > 1 for axis in definition.coordinates.axes)
+    return GPSampler(_coordinates(definition), learn=mixed, **_common(definition))
 
 
-def _wrapped(make: Callable[[int], BaseSampler]) -> Callable[[StudyDefinition], CoordinateSampler]:
-    def build(definition: StudyDefinition) -> CoordinateSampler:
+def _wrapped(make: Callable[[int], BaseSampler]) -> Callable[[Search], CoordinateSampler]:
+    def build(definition: Search) -> CoordinateSampler:
         from optuna.exceptions import ExperimentalWarning
 
         from hptoolkit.samplers import Reparameterized
@@ -122,11 +134,11 @@ def _optuna_gp(seed: int) -> BaseSampler:
     return GPSampler(seed=seed)
 
 
-def _coordinates(definition: StudyDefinition) -> Coordinates:
+def _coordinates(definition: Search) -> Coordinates:
     return Coordinates(*definition.coordinates.axes)
 
 
-SAMPLERS: dict[str, Callable[[StudyDefinition], CoordinateSampler]] = {
+SAMPLERS: dict[str, Callable[[Search], CoordinateSampler]] = {
     "coord": _coord,
     "grid": _grid,
     "random": _random,

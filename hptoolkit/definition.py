@@ -5,130 +5,33 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from optuna.distributions import BaseDistribution
+from pydantic import Field, ValidationError, model_validator
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.region import Region
+from hptoolkit.sections import Goal, Range, Search, Section, Value
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 
-Pruner = Literal["none", "median", "halving", "hyperband"]
-Value = bool | int | float | str
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Range(_Section):
-    """The values that a parameter may take: from `low` to `high`, or one of `choices`."""
-
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    step: float | None = Field(default=None, gt=0)
-    choices: tuple[Value, ...] | None = None
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if (self.choices is None) == (self.low is None or self.high is None):
-            raise ValueError("either 'low' and 'high', or 'choices' are needed")
-        if self.choices is not None and not self.choices:
-            raise ValueError("'choices' is empty")
-        if self.low is not None and self.high is not None and not self.low <= self.high:
-            raise ValueError(f"low = {self.low:g} lies above high = {self.high:g}")
-        if self.log and self.low is not None and self.low <= 0:
-            raise ValueError(f"low = {self.low:g}, but a logarithmic range begins above 0")
-        if self.log and self.step is not None:
-            raise ValueError("a logarithmic range takes no 'step'")
-        return self
-
-    def contains(self, other: Range) -> bool:
-        """Whether this is a continuous range of the same kind that holds all of the other."""
-        if self == other:
-            return True
-        if self.low is None or self.high is None or other.low is None or other.high is None:
-            return False
-        alike = (self.log, self.step, other.step) == (other.log, None, None)
-        return alike and self.low <= other.low and other.high <= self.high
-
-    def distribution(self, integer: bool) -> BaseDistribution:
-        """The range as Optuna's distribution."""
-        if self.choices is not None:
-            return CategoricalDistribution(self.choices)
-        low, high = self.low or 0.0, self.high or 0.0
-        if integer:
-            return IntDistribution(int(low), int(high), log=self.log, step=int(self.step or 1))
-        return FloatDistribution(low, high, log=self.log, step=self.step)
-
-
-class CoordinatesSection(_Section):
-    """The axes (empty: every parameter is its own) and bounds on some of them."""
-
-    axes: tuple[str, ...] = ()
-    box: dict[str, tuple[float, float]] = {}
-
-
-class Metric(_Section):
+class Metric(Section):
     """What is judged, after the last epoch, and the difference that counts as better than noise."""
 
     name: Literal["validation_accuracy", "validation_loss"] = "validation_accuracy"
     minimum_improvement: float = Field(default=0.0, ge=0)
 
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        return "minimize" if self.name == "validation_loss" else "maximize"
 
+class StudyDefinition(Search):
+    """A study of the built-in objective: everything that decides its results."""
 
-class Descent(_Section):
-    """How coordinate descent steps; see `CoordinateDescentSampler`."""
-
-    factor: float = Field(default=2.0, gt=1)
-    order: tuple[str, ...] = ()
-    directions: dict[str, Literal["up", "down"]] = {}
-    line_search: Literal["doubling", "accelerated"] = "doubling"
-    refine: int = Field(default=0, ge=0)
-
-
-class Grid(_Section):
-    """How fine the grid is; see `GridSampler`."""
-
-    levels: int | dict[str, int] | None = None
-    zooms: int = Field(default=1, ge=0)
-
-
-class Random(_Section):
-    """How random points are drawn; see `RandomSampler`."""
-
-    method: Literal["uniform", "sobol"] = "uniform"
-
-
-class StudyDefinition(_Section):
-    """Everything that decides a study's results."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
     data: DataConfig
     model: ModelConfig = ModelConfig()
     training: TrainingConfig
     search_space: dict[str, Range] = Field(min_length=1)
-    coordinates: CoordinatesSection = CoordinatesSection()
-    start: dict[str, Value] = {}
     metric: Metric = Metric()
-    coord: Descent = Descent()
-    grid: Grid = Grid()
-    random: Random = Random()
-    pruner: Pruner = "none"
-    seed: int = Field(default=0, ge=0)
-    trials: Annotated[int, Field(ge=1)] = 100
 
     @model_validator(mode="after")
     def _names_are_fields(self) -> Self:
@@ -148,6 +51,15 @@ class StudyDefinition(_Section):
             for name, allowed in self.search_space.items()
         }
 
+    @property
+    def goal(self) -> Goal:
+        minimize = self.metric.name == "validation_loss"
+        return Goal(
+            name=self.metric.name,
+            direction="minimize" if minimize else "maximize",
+            minimum_improvement=self.metric.minimum_improvement,
+        )
+
     def region(self) -> Region:
         """The region searched. Raises UserError for coordinates or a start that do not fit it."""
         coordinates = Coordinates(*self.coordinates.axes)
@@ -162,25 +74,16 @@ class StudyDefinition(_Section):
             (training if name in TrainingConfig.model_fields else model)[name] = value
         return ModelConfig(**model), TrainingConfig(**training)
 
-    def identity(self, sampler: str) -> dict[str, Any]:
-        """What must not change while a study is continued with a sampler, as JSON values."""
-        others = {"coord", "grid", "random"} - {sampler}
-        return self.model_dump(mode="json", exclude={"description", "trials", *others})
 
-    def over_raw_axes(self) -> StudyDefinition:
-        """The same region searched over the raw parameters, each an axis of its own.
+class OwnObjective(Search):
+    """A study of a function of a trial, which tells the search space itself."""
 
-        A parameter that the coordinates name keeps its logarithmic scale (1−ρ for ρ), so that
-        nothing but the mixing of parameters differs.
-        """
-        factors = Coordinates(*self.coordinates.axes).factors
-        axes = tuple(str(factor) for factor in factors)
-        section = CoordinatesSection(axes=axes, box=self.coordinates.box)
-        names = {*axes, *self.search_space}
-        kept = {axis: way for axis, way in self.coord.directions.items() if axis in names}
-        order = tuple(axis for axis in self.coord.order if axis in names)
-        coord = self.coord.model_copy(update={"directions": kept, "order": order})
-        return self.model_copy(update={"coordinates": section, "coord": coord})
+    objective: str
+    metric: Goal = Goal()
+
+    @property
+    def goal(self) -> Goal:
+        return self.metric
 
 
 def load(name: str, overrides: Iterable[str] = (), **fields: Any) -> StudyDefinition:
@@ -211,6 +114,25 @@ def load(name: str, overrides: Iterable[str] = (), **fields: Any) -> StudyDefini
     return definition
 
 
+def own(objective: str, overrides: Iterable[str] = (), **fields: Any) -> OwnObjective:
+    """The definition of a study of `module:function`; overrides and fields as for `load`."""
+    module, _, function = objective.partition(":")
+    name = f"{Path(module).stem.rpartition('.')[2]}-{function}"
+    content: dict[str, Any] = {"name": name, "objective": objective}
+    for override in overrides:
+        _override(content, override)
+    content |= {field: value for field, value in fields.items() if value is not None}
+    try:
+        return OwnObjective.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{objective}: {_sentence(error, OwnObjective)}") from None
+
+
+def split_axes(text: str) -> list[str]:
+    """The axes of `lr*weight_decay,weight_decay`."""
+    return [axis.strip() for axis in text.split(",") if axis.strip()]
+
+
 def names() -> list[str]:
     """The names of the definitions at hand: those in ./studies, then the ones that come along."""
     return list(dict.fromkeys(path.stem for folder in _folders() for path in _files(folder)))
@@ -226,8 +148,10 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     ]
 
 
-def widened(before: StudyDefinition, after: StudyDefinition, sampler: str) -> bool:
+def widened(before: Search, after: Search, sampler: str) -> bool:
     """Whether two definitions differ in nothing but wider ranges, so that old trials stay valid."""
+    if not isinstance(before, StudyDefinition) or not isinstance(after, StudyDefinition):
+        return False
     if before.search_space.keys() != after.search_space.keys():
         return False
     free = {"search_space": None}
@@ -295,12 +219,13 @@ def _path(field: str) -> list[str]:
     return parts
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, kind: type[Search] = StudyDefinition) -> str:
     """The first complaint of pydantic, with the field, what was given and what was expected."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"Unknown field {where!r}: {nearest(str(first['loc'][-1]), _fields(first['loc']))}."
+        valid = _fields(first["loc"], kind)
+        return f"Unknown field {where!r}: {nearest(str(first['loc'][-1]), valid)}."
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         return f"The field {where!r} is missing."
@@ -309,9 +234,9 @@ def _sentence(error: ValidationError) -> str:
     return f"{where}{shown}: {message[0].lower()}{message[1:]}." if where else f"{message}."
 
 
-def _fields(location: tuple[int | str, ...]) -> list[str]:
+def _fields(location: tuple[int | str, ...], kind: type[Search]) -> list[str]:
     """The fields of the section in which an unknown one was found."""
-    section: Any = StudyDefinition
+    section: Any = kind
     for part in location[:-1]:
         field = getattr(section, "model_fields", {}).get(str(part))
         kinds = [field.annotation, *get_args(field.annotation)] if field else [Range]

@@ -36,7 +36,7 @@ class Progress:
 
     Args:
         console: Where to write.
-        names: Raw parameters, in the order of the columns.
+        names: Raw parameters, in the order of the columns; empty: as the first trial has them.
         axes: Coordinates to show after them.
         metric_name, maximize: What is judged, and which way.
         epochs: Epochs of a training, for `3/10`; None where they are searched.
@@ -62,8 +62,8 @@ class Progress:
 
             self._live = Live("", console=self.console, transient=True, refresh_per_second=8)
             self._live.start()
-        titles = [*map(symbol, (*self.names, *self.axes)), self.metric_name.replace("_", " ")]
-        self._print(self._row("run", titles, "time", ""))
+        if self.names:
+            self._print_titles()
         return self
 
     def __exit__(
@@ -74,6 +74,10 @@ class Progress:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+
+    def _print_titles(self) -> None:
+        titles = [*map(symbol, (*self.names, *self.axes)), self.metric_name.replace("_", " ")]
+        self._print(self._row("run", titles, "time", ""))
 
     def trial_began(self, trial: Trial) -> None:
         self._began = self._spoke = time.monotonic()
@@ -96,6 +100,9 @@ class Progress:
 
     def trial_ended(self, trial: FrozenTrial) -> None:
         """Show the row of a trial that has ended, and keep the best value."""
+        if not self.names and trial.params:
+            self.names = list(trial.params)
+            self._print_titles()
         coordinates = trial.user_attrs.get(COORDINATES, {})
         values: list[Any] = [trial.params.get(name, "") for name in self.names]
         values += [coordinates.get(axis, "") for axis in self.axes]

@@ -15,17 +15,26 @@ def _sampler(**kwargs: Any) -> hpt.CoordinateDescentSampler:
     return hpt.CoordinateDescentSampler(page.COORDINATES, start=page.START, **kwargs)
 
 
+def doubling(start: dict[str, float], **kwargs: Any) -> hpt.CoordinateDescentSampler:
+    """A search along one axis whose steps can be told by hand."""
+    return hpt.CoordinateDescentSampler(
+        hpt.Coordinates("x"), start=start, line_search="doubling", **kwargs
+    )
+
+
 def _raw(trial: optuna.trial.FrozenTrial) -> tuple[float, float, float]:
     return (trial.params["lr"], trial.params["momentum"], trial.params["weight_decay"])
 
 
 @pytest.mark.parametrize("search_space", [None, page.SEARCH_SPACE])
 @pytest.mark.parametrize("directions", [{}, {"1-momentum": "down", "weight_decay": "down"}])
+@pytest.mark.parametrize("line_search", ["doubling", "accelerated"])
 def test_takes_the_decisions_of_pages_table(
     search_space: dict[str, optuna.distributions.BaseDistribution] | None,
     directions: dict[str, str],
+    line_search: str,
 ) -> None:
-    sampler = _sampler(search_space=search_space, directions=directions)
+    sampler = _sampler(search_space=search_space, directions=directions, line_search=line_search)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(page.objective, n_trials=100)
 
@@ -41,7 +50,8 @@ def test_takes_the_decisions_of_pages_table(
 
 def test_page_runs_are_counted_as_he_did() -> None:
     """Page halves 1−ρ and α first: the run at which each of his line searches is over."""
-    sampler = _sampler(directions={"1-momentum": "down", "weight_decay": "down"})
+    directions = {"1-momentum": "down", "weight_decay": "down"}
+    sampler = _sampler(directions=directions, line_search="doubling")
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(page.objective)
     assert [i.trainings for i in sampler.improvements(study)] == [1, 10, 12, 16, 19, 21]
@@ -111,7 +121,7 @@ def test_coordinates_are_kept_with_every_trial() -> None:
 
 def test_quadratic_along_one_axis_by_hand() -> None:
     """−(log2 x − 3)² from 1: 1 2 4 8 | 16 worse. Five runs, and nothing else is left to try."""
-    sampler = hpt.CoordinateDescentSampler(hpt.Coordinates("x"), start={"x": 1.0})
+    sampler = doubling({"x": 1.0})
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(lambda t: -((math.log2(t.suggest_float("x", 1e-3, 1e3, log=True)) - 3) ** 2))
     assert [t.params["x"] for t in study.trials] == [1, 2, 4, 8, 16]
@@ -119,7 +129,7 @@ def test_quadratic_along_one_axis_by_hand() -> None:
 
 def test_other_direction_when_the_first_is_worse() -> None:
     """−(log2 x + 1)² from 1: 2 is worse, then ½ better, ¼ worse."""
-    sampler = hpt.CoordinateDescentSampler(hpt.Coordinates("x"), start={"x": 1.0})
+    sampler = doubling({"x": 1.0})
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(lambda t: -((math.log2(t.suggest_float("x", 1e-3, 1e3, log=True)) + 1) ** 2))
     assert [t.params["x"] for t in study.trials] == [1, 2, 0.5, 0.25]
@@ -127,7 +137,7 @@ def test_other_direction_when_the_first_is_worse() -> None:
 
 def test_refinement_takes_the_root_of_the_step() -> None:
     """−(log2 x − 3.5)²: from 8 a refinement by one level finds 8√2 and stops at it."""
-    sampler = hpt.CoordinateDescentSampler(hpt.Coordinates("x"), start={"x": 4.0}, refine=1)
+    sampler = doubling({"x": 4.0}, refine=1)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(lambda t: -((math.log2(t.suggest_float("x", 1e-3, 1e3, log=True)) - 3.5) ** 2))
     logs = [math.log2(t.params["x"]) for t in study.trials]
@@ -140,9 +150,7 @@ def test_refinement_takes_the_root_of_the_step() -> None:
 def test_a_wall_is_not_crossed_and_nothing_is_clipped() -> None:
     """The optimum lies beyond the box: the search stops at the last doubling inside."""
     space = {"x": optuna.distributions.FloatDistribution(0.1, 10.0, log=True)}
-    sampler = hpt.CoordinateDescentSampler(
-        hpt.Coordinates("x"), start={"x": 1.0}, search_space=space
-    )
+    sampler = doubling({"x": 1.0}, search_space=space)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(lambda t: t.suggest_float("x", 0.1, 10.0, log=True))
     assert [t.params["x"] for t in study.trials] == [1, 2, 4, 8]
@@ -163,9 +171,7 @@ def test_minimum_improvement_stops_at_the_noise() -> None:
         return {0: 0.0, 1: 1.0, 2: 1.05}.get(round(x), -1.0)
 
     def best(minimum: float) -> float:
-        sampler = hpt.CoordinateDescentSampler(
-            hpt.Coordinates("x"), start={"x": 1.0}, minimum_improvement=minimum
-        )
+        sampler = doubling({"x": 1.0}, minimum_improvement=minimum)
         study = optuna.create_study(sampler=sampler, direction="maximize")
         study.optimize(objective)
         return float(sampler.improvements(study)[-1].params["x"])
@@ -198,7 +204,7 @@ def test_a_pruned_trial_is_worse() -> None:
             raise optuna.TrialPruned
         return x
 
-    sampler = hpt.CoordinateDescentSampler(hpt.Coordinates("x"), start={"x": 1.0})
+    sampler = doubling({"x": 1.0})
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(objective)
     assert [t.params["x"] for t in study.trials] == [1, 2, 4, 8]
@@ -211,7 +217,7 @@ def test_a_crash_is_tried_three_times_and_then_is_worse() -> None:
             raise RuntimeError("out of memory")
         return x
 
-    sampler = hpt.CoordinateDescentSampler(hpt.Coordinates("x"), start={"x": 1.0})
+    sampler = doubling({"x": 1.0})
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(objective, catch=(RuntimeError,))
     assert [t.params["x"] for t in study.trials] == [1, 2, 4, 4, 4]
@@ -226,7 +232,7 @@ def test_a_crash_that_passes_is_not_judged() -> None:
             raise RuntimeError("a bad moment")
         return -abs(math.log2(x) - 3)
 
-    sampler = hpt.CoordinateDescentSampler(hpt.Coordinates("x"), start={"x": 1.0})
+    sampler = doubling({"x": 1.0})
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(objective, catch=(RuntimeError,))
     assert [t.params["x"] for t in study.trials] == [1, 2, 4, 4, 8, 16]

@@ -68,7 +68,7 @@ def test_any_field_can_be_overridden(minimal: str) -> None:
     assert defined.training.epochs == 7
     assert defined.search_space["lr"].high == 10.0
     assert defined.coordinates.box == {"lr": (0.01, 1.0)}
-    assert defined.metric.direction == "minimize"
+    assert defined.goal.direction == "minimize"
     assert defined.seed == 3
 
 

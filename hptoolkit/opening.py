@@ -1,0 +1,84 @@
+"""Opening the stored study that a definition continues, or a new one."""
+
+from __future__ import annotations
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.study import Study
+from pydantic import ValidationError
+
+from hptoolkit import storage as storages
+from hptoolkit.definition import OwnObjective, StudyDefinition, differences, widened
+from hptoolkit.errors import UserError
+from hptoolkit.samplers import CoordinateSampler
+from hptoolkit.sections import Search
+
+DEFINITION = "definition"  # user attribute of a study: its resolved definition
+SAMPLER = "sampler"  # user attribute of a study: the name of its sampler
+
+
+def open_study(
+    defined: Search,
+    kind: str,
+    sampler: CoordinateSampler,
+    pruner: BasePruner,
+    address: str,
+    *,
+    fresh: bool,
+    raw: bool,
+) -> Study:
+    """The newest study of this name and sampler, or a new one if there is none or `fresh` is asked.
+
+    Args:
+        defined: The definition; a stored one must be the same, or narrower.
+        kind: The sampler's name on the command line.
+        sampler, pruner: What the study is to use.
+        address: The storage.
+        fresh: Whether to begin anew; what is stored stays.
+        raw: Whether raw axes are searched: another study.
+
+    Raises:
+        UserError: The storage cannot be used, or the stored study has another definition.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = storages.connect(address)
+    names = optuna.get_all_study_names(storage)
+    base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
+    found = None if fresh else storages.latest(base, names)
+    if found is not None:
+        _check_same(optuna.load_study(study_name=found, storage=storage), defined, kind)
+    study = optuna.create_study(
+        study_name=found or storages.fresh(base, names),
+        storage=storage,
+        sampler=sampler,
+        pruner=pruner,
+        direction=defined.goal.direction,
+        load_if_exists=True,
+    )
+    study.set_user_attr(DEFINITION, defined.identity(kind))
+    study.set_user_attr(SAMPLER, kind)
+    return study
+
+
+def _check_same(stored: Study, defined: Search, kind: str) -> None:
+    """Refuse to mix two definitions in one study; a wider search space keeps the old trials."""
+    kept = stored.user_attrs.get(DEFINITION)
+    if kept is None:
+        raise UserError(
+            f"The storage has a study {stored.study_name} that hptoolkit did not make: use --fresh "
+            "to begin another, or another --storage."
+        )
+    try:
+        # A definition stored before a field existed has that field's default.
+        before = (OwnObjective if "objective" in kept else StudyDefinition).model_validate(kept)
+    except ValidationError as error:
+        raise UserError(
+            f"The stored study {stored.study_name} was written by another version of hptoolkit "
+            f"({error.errors()[0]['msg']}): use --fresh to begin a new one."
+        ) from None
+    differing = differences(before.identity(kind), defined.identity(kind))
+    if differing and not widened(before, defined, kind):
+        raise UserError(
+            f"The stored study {stored.study_name} has another definition: {'; '.join(differing)}. "
+            "Use --fresh to begin a new study (the old one is kept), or take the change back."
+        )

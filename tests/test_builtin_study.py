@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hptoolkit import UserError, definition
+from hptoolkit.builtin_study import axes_for, prepare, symmetry_of
+from hptoolkit.training import data
+from tests.test_study_command import run
+
+NONE = {"seed": None, "pruner": None, "trials": None}
+
+
+def test_all_but_norms_and_classifier_are_scale_invariant() -> None:
+    """Page's network, width 8, one channel: 8 convolutions by hand, of 103,800 parameters."""
+    defined = definition.load("digits")
+    split = data.split(data.load("digits"), defined.data)
+    symmetry = symmetry_of(defined, split)
+    c = 8
+    shapes = [(1, c), (c, 2 * c), (2 * c, 2 * c), (2 * c, 2 * c)]
+    shapes += [(2 * c, 4 * c), (4 * c, 8 * c), (8 * c, 8 * c), (8 * c, 8 * c)]
+    convolutions = sum(9 * a * b for a, b in shapes)
+    invariant = sum(t.parameters for t in symmetry.tensors if t.invariant)
+    assert invariant == convolutions
+    assert symmetry.normalized
+
+
+def test_auto_axes_follow_the_optimizer() -> None:
+    def axes(optimizer: str, *, normalized: bool = True) -> tuple[str, ...]:
+        defined = definition.load("digits", [f"training.optimizer={optimizer}"])
+        return axes_for(defined, normalized=normalized)
+
+    assert axes("nesterov") == ("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay")
+    assert axes("nesterov", normalized=False)[0] == "lr/(1-momentum)"
+    assert axes("adamw")[0] == "lr*weight_decay"
+    assert axes("adam")[0] == "lr**2*weight_decay"
+    with pytest.raises(UserError, match="knows no axes for the optimizer 'lbfgs'"):
+        axes("lbfgs")
+
+
+def test_coordinates_from_the_command_line_replace_the_definitions() -> None:
+    task = prepare("digits", (), NONE, "lr/(1-momentum), 1-momentum", "file", None, "cpu")
+    assert task.defined.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
+    assert set(task.defined.coord.directions) == {"1-momentum", "weight_decay"}
+    assert "scale of 98.8% of the weights does not matter" in task.notes[0]
+
+
+def test_describe_runs_nothing(tmp_path: Path) -> None:
+    process = run(tmp_path, "digits", "--describe", "--set", "training.optimizer=adamw")
+    assert process.returncode == 0, process.stderr
+    assert "103,800 parameters" in process.stdout
+    assert "8 bytes a parameter" in process.stdout
+    assert not list(tmp_path.iterdir())
