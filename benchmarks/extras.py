@@ -20,7 +20,7 @@ from hptoolkit.training import DataConfig, ModelConfig, TrainingConfig, data, se
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {}),
     "label_smoothing 0.2": ({"label_smoothing": 0.2}, {}),
-    "ema 0.99": ({"ema": 0.99}, {}),
+    "ema 0.9": ({"ema": 0.9}, {}),
     "flip_tta": ({"flip_tta": True}, {}),
     "ghost_batch 32": ({}, {"ghost_batch": 32}),
     "pool_first": ({}, {"pool_first": True}),
