@@ -15,6 +15,7 @@ from hptoolkit.errors import UserError, nearest
 from hptoolkit.region import Region
 from hptoolkit.sections import Goal, Range, Search, Section, Value
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
+from hptoolkit.training.seeds import Varied
 
 
 class Metric(Section):
@@ -25,13 +26,18 @@ class Metric(Section):
 
 
 class StudyDefinition(Search):
-    """A study of the built-in objective: everything that decides its results."""
+    """A study of the built-in objective: everything that decides its results.
+
+    `vary`: what the seed changes: the initialisation, the order of the images, the augmentation,
+    or all of them; the others are those of seed 0.
+    """
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
     training: TrainingConfig
     search_space: dict[str, Range] = Field(min_length=1)
     metric: Metric = Metric()
+    vary: Varied = "all"
 
     @model_validator(mode="after")
     def _names_are_fields(self) -> Self:

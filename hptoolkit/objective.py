@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import UserError
 from hptoolkit.storage import SEED
-from hptoolkit.training import EpochReport, train
+from hptoolkit.training import EpochReport, Seeds, train
 from hptoolkit.training.data import Split
 
 HISTORY = "history"  # user attribute of a trial: its epochs
@@ -96,8 +96,9 @@ class Objective:
                 raise optuna.TrialPruned(reason)
 
         try:
+            seeds = Seeds.same(0).vary(self.definition.vary, seed)
             result = train(
-                training, self.data, model=model, seed=seed, device=self.device, report=report
+                training, self.data, model=model, seed=seeds, device=self.device, report=report
             )
         finally:
             trial.set_user_attr(HISTORY, history)

@@ -157,6 +157,8 @@ class Region:
                     f"{nearest(name, self.search_space)}."
                 )
         params = {**self.decode(self.middle()), **start}
+        if not start:
+            return self.encode(params)  # rounding may have moved the middle over a narrow border
         for name, value in start.items():
             _check_in_range(name, value, self.search_space[name])
         position = self.encode(params)

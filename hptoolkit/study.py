@@ -43,6 +43,9 @@ def study(
         int | None, typer.Option(help="Budget in total, earlier runs of the study included.", min=1)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the study.", min=0)] = None,
+    vary: Annotated[
+        str | None, typer.Option(help="What the seed changes: init, order, augment or all.")
+    ] = None,
     pruner: Annotated[str | None, typer.Option(help="none, median, halving or hyperband.")] = None,
     start: Annotated[
         str, typer.Option(help="file: the definition's; lr-range: from a range test.")
@@ -91,7 +94,7 @@ def study(
         if file is not None:
             storages.check_writable(file, "--mlflow")
 
-    changes = {"seed": seed, "pruner": pruner, "trials": trials}
+    changes = {"seed": seed, "vary": vary, "pruner": pruner, "trials": trials}
     if objective is None:
         from hptoolkit import builtin_study
 

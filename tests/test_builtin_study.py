@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pytest
 
 from hptoolkit import UserError, definition
@@ -9,7 +10,13 @@ from hptoolkit.builtin_study import axes_for, prepare, symmetry_of
 from hptoolkit.training import data
 from tests.test_study_command import run
 
-NONE = {"seed": None, "pruner": None, "trials": None}
+
+class Silent:
+    def epoch_ended(self, trial: optuna.Trial, epoch: object) -> None:
+        pass
+
+
+NONE = {"seed": None, "vary": None, "pruner": None, "trials": None}
 
 
 def test_all_but_norms_and_classifier_are_scale_invariant() -> None:
@@ -52,3 +59,24 @@ def test_describe_runs_nothing(tmp_path: Path) -> None:
     assert "103,800 parameters" in process.stdout
     assert "8 bytes a parameter" in process.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_vary_changes_one_source_of_noise_at_a_time() -> None:
+    """The digits are not augmented here: another seed for augmentation changes nothing."""
+    accuracies = {}
+    for vary in ("init", "order", "augment", "all"):
+        changes = NONE | {"seed": 1, "vary": vary}
+        quick = ["training.epochs=2", "model.width=2", "training.crop_padding=0"]
+        task = prepare("digits", quick, changes, None, "file", None, "cpu")
+        study = optuna.create_study(direction="maximize")
+        study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
+        study.optimize(task.objective(Silent()), n_trials=1)  # type: ignore[arg-type]
+        accuracies[vary] = study.trials[0].user_attrs["history"][-1]["validation_loss"]
+    base = prepare("digits", quick, NONE, None, "file", None, "cpu")
+    study = optuna.create_study(direction="maximize")
+    study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
+    study.optimize(base.objective(Silent()), n_trials=1)  # type: ignore[arg-type]
+    reference = study.trials[0].user_attrs["history"][-1]["validation_loss"]
+    assert accuracies["augment"] == reference
+    different = {reference, accuracies["init"], accuracies["order"], accuracies["all"]}
+    assert len(different) == 4

@@ -122,3 +122,15 @@ def test_values_are_what_the_distributions_allow() -> None:
     for name, value in params.items():
         assert space[name]._contains(space[name].to_internal_repr(value))
     assert [region.is_continuous(i) for i in range(5)] == [True, False, False, False, False]
+
+
+def test_a_middle_that_rounding_moves_out_of_a_narrow_region_is_no_error() -> None:
+    """A bug once: the product is bounded more narrowly than a batch size of 3 or 4 allows."""
+    space: dict[str, optuna.distributions.BaseDistribution] = {
+        "lr": optuna.distributions.FloatDistribution(1.0, 1.1, log=True),
+        "batch_size": optuna.distributions.IntDistribution(1, 10, log=True),
+    }
+    region = Region(
+        Coordinates("lr*batch_size", "batch_size"), space, {"lr*batch_size": (3.4, 3.5)}
+    )
+    assert region.decode(region.check_start({}))["batch_size"] in (3, 4)
