@@ -15,6 +15,7 @@ from hptoolkit.errors import UserError, nearest
 from hptoolkit.region import Region
 from hptoolkit.sections import Goal, Range, Search, Section, Value
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
+from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE
 from hptoolkit.training.seeds import Varied
 
 
@@ -47,6 +48,18 @@ class StudyDefinition(Search):
                     f"the search space names {name!r}, which neither [training] nor [model] has: "
                     f"{nearest(name, _tunable())}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_uses_what_is_searched(self) -> Self:
+        used = OPTIMIZER_TABLE[self.training.optimizer].hyperparameters
+        known = {name for facts in OPTIMIZER_TABLE.values() for name in facts.hyperparameters}
+        idle = [name for name in self.search_space if name in known and name not in used]
+        if idle and "optimizer" not in self.search_space:
+            raise ValueError(
+                f"the search space names {', '.join(idle)}, which the optimizer "
+                f"{self.training.optimizer!r} does not use: it has {', '.join(used)}"
+            )
         return self
 
     @property

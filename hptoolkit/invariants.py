@@ -8,7 +8,8 @@ step, if the learning rate λ and the weight decay α are changed so that update
     sgd              λ(g + αw), momentum ρ       r²λ         α/r²        λα/(1−ρ)    Page, part 5
     adaptive + L2    λ·(g + αw)/size of it       rλ          α/r²        λ²α         [1] section 3
     decoupled decay  λ·(g/size of g) + λαw       rλ          α/r         λα          [1], AdamW [2]
-    trust ratio      λ‖w‖·(g + αw)/‖g + αw‖      λ           α/r²        λ, α        LARS [3], LAMB
+    LARS             λ‖w‖·(g + αw)/‖g + αw‖      λ           α/r²        λ           [3]
+    LAMB             λ‖w‖·(m + αw)/‖m + αw‖      λ           α/r         λ           [6]
 
 The product with 1/(1−ρ) is the total step that one gradient causes; an adaptive step does not grow
 with its running average's length, so there λ is not divided by it. Batch size N: the gradient
@@ -21,6 +22,7 @@ critical batch size only.
 [3] Y. You, I. Gitman, B. Ginsburg, Large batch training of convolutional networks, 2017.
 [4] P. Goyal et al., Accurate, large minibatch SGD, 2017.
 [5] S. Malladi et al., On the SDEs and scaling rules for adaptive gradient algorithms, 2022.
+[6] Y. You et al., Large batch optimization for deep learning, 2020; m is Adam's step without λ.
 """
 
 from __future__ import annotations

@@ -42,8 +42,10 @@ def test_auto_axes_follow_the_optimizer() -> None:
     assert axes("nesterov", normalized=False)[0] == "lr/(1-momentum)"
     assert axes("adamw")[0] == "lr*weight_decay"
     assert axes("adam")[0] == "lr**2*weight_decay"
+    alone = "search_space={lr={low=0.01, high=1.0, log=true}}"
+    lbfgs = ["training.optimizer=lbfgs", alone, "coordinates={}", "start={}", "coord={}"]
     with pytest.raises(UserError, match="knows no axes for the optimizer 'lbfgs'"):
-        axes("lbfgs")
+        axes_for(definition.load("digits", lbfgs), normalized=True)
 
 
 def test_coordinates_from_the_command_line_replace_the_definitions() -> None:

@@ -165,7 +165,7 @@ def _shift(coordinates: Coordinates, before: dict[str, float], after: dict[str, 
         ("adamw", 3.0, 1 / 3),
         ("muon", 3.0, 1 / 3),
         ("lars", 1.0, 1 / 9),
-        ("lamb", 1.0, 1 / 9),
+        ("lamb", 1.0, 1 / 3),
     ],
 )
 def test_rescaled_weights_leave_the_first_axis_alone(

@@ -109,6 +109,12 @@ def test_momentum_of_one_is_no_logarithm() -> None:
         definition.load("digits", ["search_space.momentum.high=1.0"])
 
 
+def test_a_parameter_that_the_optimizer_ignores_is_not_searched() -> None:
+    with pytest.raises(UserError, match="names momentum, which the optimizer 'adagrad' does not"):
+        definition.load("digits", ["training.optimizer=adagrad"])
+    definition.load("digits", ["training.optimizer=muon"])
+
+
 def test_unknown_study_names_the_nearest() -> None:
     with pytest.raises(UserError, match="'digitz': did you mean 'digits'"):
         definition.load("digitz")
