@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from hptoolkit.errors import UserError
 from hptoolkit.notation import metric, number, symbol
 from hptoolkit.runner import used
-from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler
+from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
 from hptoolkit.samplers._base import COORDINATES
 from hptoolkit.urls import redact
 
@@ -88,6 +89,19 @@ def best_line(study: Study, metric_name: str) -> str:
     return f"Best: {params}: {metric_name.replace('_', ' ')} {value} (run {best.number})."
 
 
+def model_lines(study: Study) -> list[str]:
+    """What the GP has learned, and what choosing a trial cost; nothing for other samplers."""
+    if not isinstance(study.sampler, GPSampler):
+        return []
+    try:
+        learned = study.sampler.report(study).sentence()
+    except UserError:
+        return []  # too few points
+    seconds = study.user_attrs.get("gp", {}).get("seconds")
+    cost = "" if seconds is None else f" Choosing the last trial took {seconds:.2f} s."
+    return [f"The GP: {learned}{cost}"]
+
+
 def dashboard_command(storage: str) -> str:
     """The command that opens the study in optuna-dashboard."""
     return f"{executable('optuna-dashboard')} {shlex.quote(redact(storage))}"
@@ -108,7 +122,7 @@ def show(
     table = page_table(study, metric_name)
     if table is not None:
         console.print(table)
-    lines = [best_line(study, metric_name), f"Stopped: {reason}."]
+    lines = [best_line(study, metric_name), *model_lines(study), f"Stopped: {reason}."]
     lines.append(f"Inspect the study:  {dashboard_command(storage)}")
     if mlflow != "off":
         command = ui_command(mlflow)
