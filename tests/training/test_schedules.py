@@ -114,7 +114,9 @@ SAME_AS_TORCH: list[tuple[dict[str, Any], Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("fields", "make"), SAME_AS_TORCH, ids=lambda x: str(x)[:30])
+@pytest.mark.parametrize(
+    ("fields", "make"), SAME_AS_TORCH, ids=[c[0]["schedule"] for c in SAME_AS_TORCH]
+)
 def test_same_as_torchs_scheduler(fields: dict[str, Any], make: Any) -> None:
     np.testing.assert_allclose(values(PROGRESS, **fields), torchs(make), atol=1e-9)
 
