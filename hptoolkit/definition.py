@@ -51,6 +51,21 @@ class StudyDefinition(Search):
         return self
 
     @model_validator(mode="after")
+    def _values_are_allowed(self) -> Self:
+        for name, allowed in self.search_space.items():
+            for value in allowed.choices or (allowed.low, allowed.high):
+                whole = isinstance(value, float) and value.is_integer()
+                given = int(value) if whole and _tunable()[name] is int else value  # type: ignore[arg-type]
+                try:
+                    self.configure({name: given})
+                except ValidationError as error:
+                    message = error.errors()[0]["msg"]
+                    raise ValueError(
+                        f"the search space lets {name} be {value!r}: {message}"
+                    ) from None
+        return self
+
+    @model_validator(mode="after")
     def _optimizer_uses_what_is_searched(self) -> Self:
         used = OPTIMIZER_TABLE[self.training.optimizer].hyperparameters
         known = {name for facts in OPTIMIZER_TABLE.values() for name in facts.hyperparameters}

@@ -14,13 +14,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import UserError
-from hptoolkit.storage import SEED
+from hptoolkit.storage import PRUNED_REASON, SEED
 from hptoolkit.training import EpochReport, Seeds, train
 from hptoolkit.training.data import Split
 
 HISTORY = "history"  # user attribute of a trial: its epochs
 CONFIG = "config"  # user attribute of a trial: what was trained, completely
-PRUNED_REASON = "pruned_reason"  # user attribute of a pruned trial
 
 
 def check_batch(definition: StudyDefinition, data: Split) -> None:

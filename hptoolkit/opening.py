@@ -42,22 +42,23 @@ def open_study(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = storages.connect(address)
-    names = optuna.get_all_study_names(storage)
-    base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
-    found = None if fresh else storages.latest(base, names)
-    if found is not None:
-        _check_same(optuna.load_study(study_name=found, storage=storage), defined, kind)
-    study = optuna.create_study(
-        study_name=found or storages.fresh(base, names),
-        storage=storage,
-        sampler=sampler,
-        pruner=pruner,
-        direction=defined.goal.direction,
-        load_if_exists=True,
-    )
-    study.set_user_attr(DEFINITION, defined.identity(kind))
-    study.set_user_attr(SAMPLER, kind)
-    return study
+    with storages.usable(address):
+        names = optuna.get_all_study_names(storage)
+        base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
+        found = None if fresh else storages.latest(base, names)
+        if found is not None:
+            _check_same(optuna.load_study(study_name=found, storage=storage), defined, kind)
+        study = optuna.create_study(
+            study_name=found or storages.fresh(base, names),
+            storage=storage,
+            sampler=sampler,
+            pruner=pruner,
+            direction=defined.goal.direction,
+            load_if_exists=True,
+        )
+        study.set_user_attr(DEFINITION, defined.identity(kind))
+        study.set_user_attr(SAMPLER, kind)
+        return study
 
 
 def _check_same(stored: Study, defined: Search, kind: str) -> None:

@@ -26,7 +26,7 @@ def resolve(name: str) -> Callable[[Trial], float]:
     function: Any = getattr(module, function_name, None)
     if function is None:
         functions = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        hint = nearest(function_name, functions)
+        hint = nearest(function_name, functions) if functions else "it has no function"
         raise UserError(f"The module {module_name} has no {function_name!r}: {hint}.")
     if not callable(function):
         raise UserError(f"{name} is a {type(function).__name__}: a function of a trial is needed.")
@@ -42,7 +42,10 @@ def _load(name: str) -> ModuleType:
             raise UserError(f"There is no file {name}: give --objective FILE.py:FUNCTION.")
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # whatever a user's module raises
+            raise _unusable(name, error) from error
         return module
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -52,3 +55,12 @@ def _load(name: str) -> ModuleType:
             f"--objective: no module {error.name!r} can be imported from {Path.cwd().name}/ or the "
             "environment. Give MODULE:FUNCTION or FILE.py:FUNCTION."
         ) from None
+    except Exception as error:  # whatever a user's module raises
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"--objective: {name} cannot be imported, it raises {type(error).__name__}: {error}. "
+        "Mend it, and try again."
+    )

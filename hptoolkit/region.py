@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -304,10 +305,11 @@ def _check_in_range(name: str, value: Any, distribution: BaseDistribution) -> No
         allowed = f"one of {', '.join(map(str, distribution.choices))}"
     else:
         low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-        if low <= value <= high:
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if number and low <= value <= high:
             return
-        allowed = f"{low:g} to {high:g}"
+        allowed = f"a number from {low:g} to {high:g}"
     raise UserError(
-        f"The start lies outside the region: {name} = {value} there, allowed is {allowed}. "
+        f"The start lies outside the region: {name} = {value!r} there, allowed is {allowed}. "
         "Move the start or widen the range."
     )

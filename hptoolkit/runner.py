@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from types import FrameType
 from typing import Protocol
 
@@ -16,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers._history import INTERRUPTED, MAX_CRASHES
-from hptoolkit.storage import OWNER, owner, put_back
+from hptoolkit.storage import OWNER, PRUNED_REASON, owner, put_back
 
 ERROR = "error"  # user attribute of a failed trial: the exception and where it was raised
 
@@ -75,6 +77,8 @@ def run(
             try:
                 state = _evaluate(study, trial, objective, interrupts)
             except KeyboardInterrupt:
+                # Raised by us, or by a library that handles signals itself.
+                interrupts.received = interrupts.received or signal.SIGINT
                 put_back(study, study._storage.get_trial(trial._trial_id))
                 continue
             listener.trial_ended(study._storage.get_trial(trial._trial_id))
@@ -88,7 +92,7 @@ def _evaluate(
 ) -> TrialState:
     try:
         with interrupts.allowed():
-            value = objective(trial)
+            value: object = objective(trial)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
         return TrialState.PRUNED
@@ -96,7 +100,15 @@ def _evaluate(
         trial.set_user_attr(ERROR, "".join(traceback.format_exception(error))[-4000:])
         study.tell(trial, state=TrialState.FAIL)
         return TrialState.FAIL
-    study.tell(trial, value)
+    if not isinstance(value, int | float | Real):
+        trial.set_user_attr(ERROR, f"The objective returned {value!r}: a number is needed.")
+        study.tell(trial, state=TrialState.FAIL)
+        return TrialState.FAIL
+    if not math.isfinite(value):
+        trial.set_user_attr(PRUNED_REASON, f"the objective returned {value}")
+        study.tell(trial, state=TrialState.PRUNED)
+        return TrialState.PRUNED
+    study.tell(trial, float(value))
     return TrialState.COMPLETE
 
 

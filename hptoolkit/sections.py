@@ -26,8 +26,8 @@ class Section(BaseModel):
 class Range(Section):
     """The values that a parameter may take: from `low` to `high`, or one of `choices`."""
 
-    low: float | None = None
-    high: float | None = None
+    low: float | None = Field(default=None, allow_inf_nan=False)
+    high: float | None = Field(default=None, allow_inf_nan=False)
     log: bool = False
     step: float | None = Field(default=None, gt=0)
     choices: tuple[Value, ...] | None = None
@@ -83,7 +83,7 @@ class Goal(Section):
 class Descent(Section):
     """How coordinate descent steps; see `CoordinateDescentSampler`."""
 
-    factor: float = Field(default=2.0, gt=1)
+    factor: float = Field(default=2.0, gt=1, allow_inf_nan=False)
     order: tuple[str, ...] = ()
     directions: dict[str, Literal["up", "down"]] = {}
     line_search: Literal["doubling", "accelerated"] = "accelerated"

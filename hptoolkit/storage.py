@@ -6,14 +6,19 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.errors import UserError
 from hptoolkit.samplers._history import CLAIM, INTERRUPTED, RETRY_OF
+from hptoolkit.tracking.location import database_file
 from hptoolkit.urls import redact, scrub
 
 if TYPE_CHECKING:
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT = "studies/studies.log"
 
 OWNER = "owner"  # user attribute of a trial: the host and process that run it
+PRUNED_REASON = "pruned_reason"  # user attribute of a pruned trial
 SEED = "seed"  # user attribute of a trial: the seed of its training
 
 
@@ -37,6 +43,7 @@ def check(address: str) -> None:
     Raises UserError: the file is something else, or it or its folder may not be written.
     """
     if is_url(address):
+        _check_sqlite(address)
         return
     path = Path(address)
     if path.is_dir():
@@ -44,6 +51,8 @@ def check(address: str) -> None:
     if path.exists():
         _check_journal(path)
     check_writable(path, "--storage")
+    # The journal's lock is a file beside it.
+    check_writable(path.with_name(f"{path.name}.lock"), "--storage")
 
 
 def check_writable(path: Path, option: str) -> None:
@@ -52,6 +61,21 @@ def check_writable(path: Path, option: str) -> None:
     needed = os.W_OK if existing == path else os.W_OK | os.X_OK
     if not os.access(existing, needed) or (existing != path and not existing.is_dir()):
         raise UserError(f"No permission to write {existing}: choose another place by {option}.")
+
+
+@contextmanager
+def usable(address: str) -> Iterator[None]:
+    """Turn whatever a storage raises while it is used into a UserError, without its password."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # whatever SQLAlchemy, a driver, the disk or a damaged file raises
+        reason = scrub(str(error).strip().partition("\n")[0], address)
+        raise UserError(
+            f"The storage {redact(address)} cannot be used ({type(error).__name__}: {reason}). "
+            f"Check the address and its permissions, or leave out --storage to use {DEFAULT}."
+        ) from None
 
 
 def connect(address: str) -> BaseStorage:
@@ -63,21 +87,11 @@ def connect(address: str) -> BaseStorage:
     from optuna.storages.journal import JournalFileBackend
 
     check(address)
-    try:
+    with usable(address):
         if is_url(address):
             return RDBStorage(address)
         Path(address).parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(address))
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"The storage {redact(address)} cannot be used: {error}.") from None
-    except Exception as error:  # whatever SQLAlchemy, a driver or a damaged file raises
-        reason = scrub(str(error).strip().partition("\n")[0], address)
-        raise UserError(
-            f"The storage {redact(address)} cannot be used ({reason}). Check the address, or leave "
-            f"out --storage to use {DEFAULT}."
-        ) from None
 
 
 def latest(base: str, names: Iterable[str]) -> str | None:
@@ -110,8 +124,11 @@ def put_back_orphans(study: Study) -> list[int]:
 
 def put_back(study: Study, trial: FrozenTrial) -> None:
     """Give up a running trial and queue its parameters, with its seed, to be run again."""
-    study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-    study.tell(trial.number, state=TrialState.FAIL)
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:
+        return  # another process was faster
     params = {**trial.system_attrs.get(CLAIM, {}), **trial.params}
     if params:
         kept = {name: trial.user_attrs[name] for name in (SEED,) if name in trial.user_attrs}
@@ -129,6 +146,26 @@ def _is_gone(process: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def _check_sqlite(address: str) -> None:
+    """Refuse an SQLite file that holds other tables than Optuna's, or that may not be written."""
+    file = database_file(address)
+    if file is None:
+        return
+    check_writable(file, "--storage")
+    if not file.exists() or file.stat().st_size == 0:
+        return
+    with (
+        usable(address),
+        closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as db,
+    ):
+        tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+    if tables and "studies" not in tables:
+        raise UserError(
+            f"The storage {redact(address)} is a database of something else, without Optuna's "
+            "tables: it was left as it is. Give another --storage."
+        )
 
 
 def _check_journal(path: Path) -> None:

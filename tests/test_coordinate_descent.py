@@ -273,7 +273,7 @@ def test_integers_steps_and_choices_are_respected() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"start": {"lr": 1000.0}}, "lr = 1000.0 there, allowed is 1e-05 to 100"),
+        ({"start": {"lr": 1000.0}}, "lr = 1000.0 there, allowed is a number from 1e-05 to 100"),
         ({"start": {"learning_rate": 0.1}}, "'learning_rate', which the search space lacks"),
         ({"start": {"lr": 0.0}}, "outside the region"),
         ({"factor": 1.0}, "step factor is 1.0"),
@@ -339,3 +339,21 @@ def test_several_workers_take_the_same_decisions(workers: int) -> None:
     assert [i.params for i in sampler.improvements(study)] == expected
     assert len({_raw(t) for t in study.trials}) == len(study.trials)
     assert rounds < 0.75 * len(alone.trials)
+
+
+def test_a_dead_workers_trial_does_not_keep_the_search_from_ending() -> None:
+    """Left running for ever in the storage, its point is run again once nothing else is left."""
+    undisturbed = optuna.create_study(
+        sampler=_sampler(search_space=page.SEARCH_SPACE), direction="maximize"
+    )
+    undisturbed.optimize(page.objective)
+    expected = [i.params for i in undisturbed.sampler.improvements(undisturbed)]  # type: ignore[attr-defined]
+
+    sampler = _sampler(search_space=page.SEARCH_SPACE)
+    study = optuna.create_study(sampler=sampler, direction="maximize")
+    study.optimize(page.objective, n_trials=5)
+    study.ask()
+    study.optimize(page.objective, n_trials=200)
+    assert sampler.why_finished(study) is not None
+    assert len(study.trials) < 100
+    assert [i.params for i in sampler.improvements(study)] == expected

@@ -87,7 +87,7 @@ def test_any_field_can_be_overridden(minimal: str) -> None:
         ("search_space.lr.low=2.0", "lies above high"),
         ("search_space.lr.low=-1.0", "begins above 0"),
         ("search_space.lr.choices=[0.1]", "either 'low' and 'high', or 'choices'"),
-        ("start.lr=5.0", "lr = 5.0 there, allowed is 0.001 to 1"),
+        ("start.lr=5.0", "lr = 5.0 there, allowed is a number from 0.001 to 1"),
         ("start.momentum=0.5", "'momentum', which the search space lacks"),
         ("coordinates.axes=['lr*batch_size','batch_size*lr']", "singular"),
         ("coordinates.axes=['lr/(1-momentum)','1-momentum']", "need momentum"),
@@ -97,6 +97,13 @@ def test_any_field_can_be_overridden(minimal: str) -> None:
         ("=3", "not FIELD=VALUE"),
         ("a b=3", "is not a field"),
         ("pruner=medain", "pruner = 'medain'"),
+        ("start.lr='abc'", "lr = 'abc' there, allowed is a number"),
+        ("search_space.lr.high=inf", "search_space.lr.high"),
+        ("search_space.batch_size={choices=['a', 'b']}", "lets batch_size be 'a'"),
+        ("search_space.batch_size.low=16.5", "lets batch_size be 16.5"),
+        ("search_space.optimizer={choices=['adm']}", "lets optimizer be 'adm'"),
+        ("search_space.dropout={low=0.5, high=2.0}", "lets dropout be 2.0"),
+        ("coord.factor=inf", "coord.factor"),
     ],
 )
 def test_bad_fields(minimal: str, override: str, message: str) -> None:
@@ -105,7 +112,7 @@ def test_bad_fields(minimal: str, override: str, message: str) -> None:
 
 
 def test_momentum_of_one_is_no_logarithm() -> None:
-    with pytest.raises(UserError, match=r"'momentum' ranges from 0 to 1.*end below 1"):
+    with pytest.raises(UserError, match="lets momentum be 1.0: Input should be less than 1"):
         definition.load("digits", ["search_space.momentum.high=1.0"])
 
 

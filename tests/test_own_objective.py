@@ -56,12 +56,16 @@ def test_other_samplers_learn_the_space_from_the_first_trial(folder: Path) -> No
         ("nowhere.py:objective", "There is no file nowhere.py"),
         ("mine.py:objectiv", "did you mean 'objective'"),
         ("mine.py:value", "is a int"),
+        ("broken.py:objective", "cannot be imported, it raises SyntaxError"),
+        ("empty.py:objective", "it has no function"),
     ],
 )
 def test_what_cannot_be_resolved(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
 ) -> None:
     monkeypatch.chdir(folder)
+    (folder / "broken.py").write_text("def objective(:")
+    (folder / "empty.py").write_text("x = 1")
     with pytest.raises(UserError, match=message):
         resolve(name)
 

@@ -282,3 +282,26 @@ def test_the_start_comes_first() -> None:
 def test_what_cannot_be_wrapped_is_refused(inner: Any) -> None:
     with pytest.raises(hpt.UserError, match=r"one of Optuna's is needed"):
         hpt.Reparameterized(inner)
+
+
+@pytest.mark.parametrize("inner", [optuna.samplers.TPESampler, optuna.samplers.RandomSampler])
+def test_a_learned_space_that_shrinks_does_not_break_it(
+    inner: type[optuna.samplers.BaseSampler],
+) -> None:
+    """What was rejected in a larger space says nothing about the smaller one."""
+
+    def objective(trial: optuna.Trial, shrunk: bool) -> float:
+        lr = trial.suggest_float("lr", 1e-4, 1 if shrunk else 100, log=True)
+        decay = trial.suggest_float("weight_decay", 1e-6, 1, log=True)
+        if not shrunk:
+            trial.suggest_int("k", 1, 5)
+        return lr * decay
+
+    for seed in range(3):
+        sampler = hpt.Reparameterized(
+            inner(), hpt.Coordinates("lr*weight_decay", "weight_decay"), seed=seed
+        )
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(lambda t: objective(t, False), n_trials=8)
+        study.optimize(lambda t: objective(t, True), n_trials=5)
+        assert len(study.trials) == 13

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import signal
 from dataclasses import dataclass, field
@@ -104,3 +105,39 @@ def test_a_study_whose_every_trial_crashes_ends() -> None:
     assert ending.exit_code == 1
     assert len(study.trials) == 3
     assert why_over(study, 100) is None or "no trial succeeded" in why_over(study, 100).reason  # type: ignore[union-attr]
+
+
+def test_values_that_are_none_are_failures_with_a_reason() -> None:
+    for value in (None, "a", (1.0, 2.0)):
+        study = _study()
+
+        def objective(trial: Trial, value: object = value) -> float:
+            page.objective(trial)
+            return value  # type: ignore[return-value]
+
+        assert run(study, objective, trials=10, listener=Listener()).exit_code == 1
+        assert "a number is needed" in study.trials[0].user_attrs["error"]
+
+
+def test_an_infinite_value_is_pruned_and_never_the_best() -> None:
+    study = _study()
+
+    def objective(trial: Trial) -> float:
+        value = page.objective(trial)
+        return math.inf if trial.number == 3 else value
+
+    run(study, objective, trials=6, listener=Listener())
+    assert study.trials[3].state == TrialState.PRUNED
+    assert study.trials[3].user_attrs["pruned_reason"] == "the objective returned inf"
+    assert math.isfinite(study.best_value)
+
+
+def test_an_interrupt_raised_by_the_objective_itself_ends_the_study() -> None:
+    study = _study()
+
+    def objective(trial: Trial) -> float:
+        page.objective(trial)
+        raise KeyboardInterrupt
+
+    assert run(study, objective, trials=10, listener=Listener()).exit_code == 130
+    assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.WAITING]

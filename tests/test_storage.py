@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -95,3 +97,27 @@ def test_a_journal_cut_short_by_a_killed_writer_is_still_read(tmp_path: Path) ->
     path.write_bytes(whole[:-20])
     again = optuna.load_study(study_name="s", storage=storage.connect(str(path)))
     assert sum(t.state == TrialState.COMPLETE for t in again.trials) == 2
+
+
+def test_putting_back_twice_is_done_once() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    trial.suggest_float("x", 0.0, 1.0)
+    snapshot = study._storage.get_trial(trial._trial_id)
+    storage.put_back(study, snapshot)
+    storage.put_back(study, snapshot)
+    assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("create table notes (text)")
+        db.commit()
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="a database of something else"):
+        storage.connect(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+    study = optuna.create_study(storage=storage.connect(f"sqlite:///{tmp_path / 'new.db'}"))
+    study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=1)
+    storage.check(f"sqlite:///{tmp_path / 'new.db'}")

@@ -215,6 +215,9 @@ class CoordinateSampler(BaseSampler, abc.ABC):
                 f"The search has ended: {reason}. The best point is evaluated once more.",
                 stacklevel=2,
             )
+        if not reason and (waited_for := history.oldest_pending()):
+            # Nothing is left but points that run, and their workers may be dead: run one again.
+            return waited_for.params
         best = history.best()
         return best.params if best else region.decode(region.check_start(self.start))
 

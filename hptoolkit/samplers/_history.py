@@ -181,6 +181,10 @@ class History:
         complete = [v for v in values if v > -math.inf]
         return math.fsum(complete) / len(complete) if complete else -math.inf
 
+    def oldest_pending(self) -> Observation | None:
+        """The first of the trials that run."""
+        return next((o for o in self.observations if o.value is None), None)
+
     def best(self) -> Observation | None:
         """The best complete observation, repeats pooled; the earliest of equals."""
         complete = [o for o in self.observations if o.value is not None and o.value > -math.inf]

@@ -127,10 +127,13 @@ class Shadow:
         for name, value in trial.system_attrs.get(OF_STUDY, {}).items():
             self._storage.set_study_system_attr(self._study_id, name, value)
         for position, value in _rejected(trial):
-            outside, space = self._params(position), self._space
+            try:
+                outside = self._params(position)
+            except ValueError:
+                continue  # rejected when the search space was another one
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             self._create(
-                create_trial(state=state, value=value, params=outside, distributions=space)
+                create_trial(state=state, value=value, params=outside, distributions=self._space)
             )
         params = chosen_params(trial, self.region.search_space)
         place = None if params is None else self._place(params)
