@@ -112,7 +112,7 @@ def test_bad_fields(minimal: str, override: str, message: str) -> None:
 
 
 def test_momentum_of_one_is_no_logarithm() -> None:
-    with pytest.raises(UserError, match="lets momentum be 1.0: Input should be less than 1"):
+    with pytest.raises(UserError, match=r"lets momentum be 1\.0: Input should be less than 1"):
         definition.load("digits", ["search_space.momentum.high=1.0"])
 
 
