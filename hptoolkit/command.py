@@ -10,9 +10,17 @@ from hptoolkit.errors import UserError
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line."""
+    """Run a command line and exit with its code."""
     try:
-        app()
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except Exception as error:
+        # Typer's own complaints about options have moved between modules from version to version.
+        complaint = getattr(error, "format_message", None)
+        if not isinstance(error, UserError) and complaint is None:
+            raise
+        message = complaint() if complaint else str(error)
+        print(f"Error: {message}", file=sys.stderr)
         sys.exit(2)
+    sys.exit(code or 0)

@@ -172,6 +172,8 @@ def test_a_killed_study_puts_its_trial_back_the_next_time(tmp_path: Path) -> Non
         (["digits", "--storage", "notes.txt"], "not a file of studies"),
         (["digits", "--mlflow", "ftp://host"], "not the address of an MLflow store"),
         (["digits", "--device", "tpu"], "tpu"),
+        (["digits", "--trials", "0"], "'--trials'.*greater than or equal to 1"),
+        (["digits", "--trails", "3"], "No such option: --trails.*--trials"),
         (["cifar10", "--data-dir", "truncated"], "cifar10.npz"),
     ],
 )
