@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.notation import duration, metric, number, symbol
+from hptoolkit.runner import ERROR
 from hptoolkit.samplers._base import COORDINATES
+from hptoolkit.storage import PRUNED_REASON
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,7 +111,7 @@ class Progress:
         shown = "" if trial.value is None else metric(self.metric_name, trial.value)
         seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
         note = _OUTCOMES.get(trial.state, "")
-        reason = trial.user_attrs.get("pruned_reason") or _last_line(trial.user_attrs.get("error"))
+        reason = trial.user_attrs.get(PRUNED_REASON) or _last_line(trial.user_attrs.get(ERROR))
         if note and reason:
             note = f"{note}: {reason}"
         if trial.state == TrialState.COMPLETE and trial.value is not None and self._is_best(trial):

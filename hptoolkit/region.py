@@ -237,10 +237,17 @@ def _applicable(
         return coordinates
     if len(missing) == len(coordinates.names):
         return Coordinates()
-    given = ", ".join(search_space)
-    raise UserError(
+    raise lacking(coordinates, missing, search_space)
+
+
+def lacking(
+    coordinates: Coordinates, missing: list[str], search_space: Mapping[str, BaseDistribution]
+) -> UserError:
+    """The error for a search space without some of the parameters that coordinates name."""
+    return UserError(
         f"The coordinates {', '.join(coordinates.axes)} need {', '.join(missing)}, which the "
-        f"search space ({given}) lacks. Search it too, or leave it out of the coordinates."
+        f"search space ({', '.join(search_space)}) lacks. Search it too, or leave it out of the "
+        "coordinates."
     )
 
 

@@ -75,12 +75,13 @@ def run(
             trial.set_user_attr(OWNER, owner())
             listener.trial_began(trial)
             try:
-                state = _evaluate(study, trial, objective, interrupts)
+                state, value = _evaluate(trial, objective, interrupts)
             except KeyboardInterrupt:
                 # Raised by us, or by a library that handles signals itself.
                 interrupts.received = interrupts.received or signal.SIGINT
                 put_back(study, study._storage.get_trial(trial._trial_id))
                 continue
+            study.tell(trial, value, state=state)
             listener.trial_ended(study._storage.get_trial(trial._trial_id))
             crashes = crashes + 1 if state == TrialState.FAIL else 0
             if crashes >= MAX_CRASHES and not _any_complete(study):
@@ -88,28 +89,24 @@ def run(
 
 
 def _evaluate(
-    study: Study, trial: Trial, objective: Callable[[Trial], float], interrupts: _Interrupts
-) -> TrialState:
+    trial: Trial, objective: Callable[[Trial], float], interrupts: _Interrupts
+) -> tuple[TrialState, float | None]:
+    """How a trial ends, and its value if it is complete; the reason otherwise is kept with it."""
     try:
         with interrupts.allowed():
             value: object = objective(trial)
     except optuna.TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
-        return TrialState.PRUNED
+        return TrialState.PRUNED, None
     except Exception as error:  # whatever a user's training raises
         trial.set_user_attr(ERROR, "".join(traceback.format_exception(error))[-4000:])
-        study.tell(trial, state=TrialState.FAIL)
-        return TrialState.FAIL
+        return TrialState.FAIL, None
     if not isinstance(value, int | float | Real):
         trial.set_user_attr(ERROR, f"The objective returned {value!r}: a number is needed.")
-        study.tell(trial, state=TrialState.FAIL)
-        return TrialState.FAIL
+        return TrialState.FAIL, None
     if not math.isfinite(value):
         trial.set_user_attr(PRUNED_REASON, f"the objective returned {value}")
-        study.tell(trial, state=TrialState.PRUNED)
-        return TrialState.PRUNED
-    study.tell(trial, float(value))
-    return TrialState.COMPLETE
+        return TrialState.PRUNED, None
+    return TrialState.COMPLETE, float(value)
 
 
 def _any_complete(study: Study) -> bool:

@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hptoolkit.axes import random_value
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region, SearchSpace
+from hptoolkit.region import Array, Region, SearchSpace, lacking
 from hptoolkit.samplers._history import CLAIM, History, Memory
 
 # How long a trial waits for an earlier one to announce its choice: its worker may be dead.
@@ -73,11 +73,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         if self._declared is not None:
             missing = [n for n in self.coordinates.names if n not in self._declared]
             if missing:
-                raise UserError(
-                    f"The coordinates {', '.join(self.coordinates.axes)} need "
-                    f"{', '.join(missing)}, which the search space ({', '.join(self._declared)}) "
-                    "lacks. Search it too, or leave it out of the coordinates."
-                )
+                raise lacking(self.coordinates, missing, self._declared)
             self.region(self._declared).check_start(self.start)
 
     @abc.abstractmethod

@@ -139,13 +139,14 @@ class CoordinateDescentSampler(CoordinateSampler):
         region = self.region(space)
         history = History(trials, space, study.direction, len(trials))
         plan, lattice = self._plan(region, history)
-        sign = 1.0 if study.direction.name == "MAXIMIZE" else -1.0
         visited = {o.key: o for o in reversed(history.observations)}
 
         def row(axis: str | None, point: Point, asked: int) -> Improvement:
             first = visited[lattice.key(point)]
             value = history.outcome(first.key)
-            return Improvement(axis, first.trial.number, asked, first.params, sign * (value or 0.0))
+            return Improvement(
+                axis, first.trial.number, asked, first.params, history.sign * (value or 0.0)
+            )
 
         start: Point = (0,) * len(region.axes)
         if plan.missing == start:
@@ -154,7 +155,7 @@ class CoordinateDescentSampler(CoordinateSampler):
             row(None, start, 1),
             *(
                 row(region.axes[move.axis].name, move.target, trainings)
-                for move, trainings in zip(plan.moves, plan.trainings, strict=False)
+                for move, trainings in zip(plan.moves, plan.trainings, strict=True)
             ),
         ]
 

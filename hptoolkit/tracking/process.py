@@ -75,6 +75,7 @@ class StoreProcess:
         return reply["done"]
 
     def _exchange(self, line: str) -> str:
+        # Never None: the process was started with pipes for both.
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(line, file=self._process.stdin, flush=True)
