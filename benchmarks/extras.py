@@ -42,7 +42,8 @@ def main() -> None:
     arguments = parser.parse_args()
     set_up_device("cpu")
     dataset = data.load("cifar10", arguments.data_dir)
-    parts = data.split(dataset, DataConfig(name="cifar10", train_size=arguments.train_size))
+    config = DataConfig(name="cifar10", train_size=arguments.train_size, validation_fraction=0.2)
+    parts = data.split(dataset, config)
     base = {"epochs": arguments.epochs, "batch_size": 128, "lr": 0.1}
     names = list(dict.fromkeys(["plain", *arguments.only]))
     accuracy: dict[str, list[float]] = {name: [] for name in names}

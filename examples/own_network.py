@@ -44,7 +44,7 @@ def main() -> Result:
     )
     result = train(
         config,
-        draw(2000),  # a fifth is set aside to validate
+        draw(2000),  # a tenth is set aside to validate
         model=network,
         seed=0,
         report=lambda epoch: print(

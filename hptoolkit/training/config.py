@@ -50,7 +50,7 @@ class DataConfig(_Config):
 
     name: str = "digits"
     train_size: int | None = Field(default=None, ge=2)
-    validation_fraction: float = Field(default=0.2, gt=0, lt=1)
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     split_seed: int = Field(default=0, ge=0)
 
 

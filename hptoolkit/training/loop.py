@@ -78,7 +78,7 @@ def train(
     """Train `model` on `data` and validate it after every epoch.
 
     data: a Split, or uint8 images (n, height, width, channels) with integer labels (n,), of which a
-        stratified fifth is set aside to validate.
+        stratified tenth is set aside to validate.
     model: a ModelConfig (default: Page's network, width 64), any module from float images
         (batch, channels, height, width) to logits (a copy of it is trained), or a function that
         makes one, called under the seed.

@@ -11,6 +11,7 @@ Each convolution has no bias and is followed by batch norm and ReLU; the residua
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,10 +22,25 @@ from hptoolkit.training.ghost_norm import GhostBatchNorm2d
 SMALLEST_IMAGE = 8
 
 
+def halved(x: Tensor) -> Tensor:
+    """Max-pool 2 of (batch, channels, height, width), twice as fast where no gradient is taken."""
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    rows = torch.maximum(x[:, :, 0:height:2], x[:, :, 1:height:2])
+    return torch.maximum(rows[..., 0:width:2], rows[..., 1:width:2])
+
+
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Batch norm by its running statistics is scale*x + shift: float (channels,) each."""
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    scale = norm.weight / (variance + norm.eps).sqrt()
+    return scale, norm.bias - mean * scale
+
+
 class ConvBlock(nn.Module):
     """Convolution 3x3, batch norm, (max-pool 2,) ReLU.
 
     Max-pool and ReLU commute exactly, both being monotone; ReLU second has a quarter of the work.
+    In evaluation batch norm is an affine map of each channel, and part of the convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, config: ModelConfig, pool: bool = False) -> None:
@@ -35,6 +51,8 @@ class ConvBlock(nn.Module):
         self.pool, self.pool_first = pool, config.pool_first
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return self._evaluated(x)
         x = self.conv(x)
         if self.pool and self.pool_first:
             x = F.max_pool2d(x, 2)
@@ -42,6 +60,14 @@ class ConvBlock(nn.Module):
         if self.pool and not self.pool_first:
             x = F.max_pool2d(x, 2)
         return F.relu(x, inplace=True)
+
+    def _evaluated(self, x: Tensor) -> Tensor:
+        """The same by the running statistics, but for rounding, in three quarters of the time."""
+        if self.pool and self.pool_first:  # a negative scale would turn maxima into minima
+            return F.relu(self.norm(halved(self.conv(x))), inplace=True)
+        scale, shift = affine(self.norm)
+        x = F.conv2d(x, self.conv.weight * scale[:, None, None, None], shift, padding=1)
+        return F.relu(halved(x) if self.pool else x, inplace=True)
 
 
 class Residual(nn.Module):

@@ -25,7 +25,7 @@ PLAIN = {"flip": False, "crop_padding": 0, "cutout": 0}
 
 @pytest.fixture(scope="module")
 def digits() -> Split:
-    return data.split(data.load("digits"), DataConfig(train_size=300))
+    return data.split(data.load("digits"), DataConfig(train_size=300, validation_fraction=0.2))
 
 
 def linear() -> nn.Module:

@@ -62,6 +62,46 @@ def test_equals_pages_network_to_the_bit(channels: int, size: int) -> None:
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("ghost_batch", [None, 4])
+@pytest.mark.parametrize("pool_first", [False, True])
+@pytest.mark.parametrize("size", [32, 28, 9])
+def test_evaluation_folds_batch_norm_into_the_convolutions(
+    ghost_batch: int | None, pool_first: bool, size: int
+) -> None:
+    """Against batch norm written out, scales of both signs, in float64."""
+    torch.manual_seed(0)
+    config = ModelConfig(width=4, ghost_batch=ghost_batch, pool_first=pool_first)
+    network = build(config, (size, size, 3), 10).double()
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    for _ in range(3):
+        network(torch.randn(8, 3, size, size, dtype=torch.float64))
+    network.eval()
+
+    def block(module: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(module, ConvBlock)
+        norm = module.norm
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        x = module.conv(x)
+        x = F.max_pool2d(x, 2) if module.pool and pool_first else x
+        x = (x.movedim(1, -1) - mean) / (variance + norm.eps).sqrt() * norm.weight + norm.bias
+        x = x.movedim(-1, 1)
+        return F.relu(F.max_pool2d(x, 2) if module.pool and not pool_first else x)
+
+    images = torch.randn(8, 3, size, size, dtype=torch.float64)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        x = images.contiguous(memory_format=memory_format)
+        logits = network(x)
+        prep, layer1, residual1, layer2, layer3, residual3 = network.features
+        x = block(layer1, block(prep, x))
+        x = x + block(residual1.block2, block(residual1.block1, x))
+        x = block(layer3, block(layer2, x))
+        x = x + block(residual3.block2, block(residual3.block1, x))
+        expected = F.adaptive_max_pool2d(x, 1).flatten(1) @ network.linear.weight.T * 0.125
+        torch.testing.assert_close(logits, expected, rtol=1e-10, atol=1e-10)
+
+
 def test_too_small_images_are_refused() -> None:
     with pytest.raises(UserError, match="8x7 pixels"):
         build(ModelConfig(width=8), (8, 7, 1), 10)
