@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "study": "search good hyperparameters, and go on where an earlier run stopped",
     "lr_range": "find the bounds of the learning rate in one short run",
+    "report": "draw what a study found on one page, and run slices of it",
 }
 
 

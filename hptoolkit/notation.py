@@ -7,6 +7,14 @@ from typing import Any
 
 _SYMBOLS = {"lr": "λ", "momentum": "ρ", "weight_decay": "α", "batch_size": "N"}
 
+_LABELS = {
+    "lr": "learning rate λ",
+    "momentum": "momentum ρ",
+    "1-momentum": "1−ρ (ρ: momentum)",
+    "weight_decay": "weight decay α",
+    "batch_size": "batch size N (images)",
+}
+
 
 def symbol(expression: str) -> str:
     """An axis or a parameter in the notation of the literature: `lr*weight_decay` is λα."""
@@ -15,6 +23,17 @@ def symbol(expression: str) -> str:
     for power, short in powers.items():
         words = words.replace(power, short)
     return re.sub(r"(?<=[λραN)²½])\*(?=[λραN(])", "", words).replace("1-", "1−")
+
+
+def label(expression: str) -> str:
+    """An axis' title: a raw parameter in words with its symbol and unit, a coordinate as it is."""
+    return _LABELS.get(expression, symbol(expression))
+
+
+def metric_label(name: str) -> str:
+    """The title of a metric's axis, with its unit."""
+    unit = {"accuracy": " (%)", "loss": " (nats)"}.get(name.rpartition("_")[2], "")
+    return f"{name.replace('_', ' ')}{unit}"
 
 
 def number(value: Any) -> str:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from rich.console import Console
+
+    from hptoolkit.sections import Search
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -13,8 +21,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command()
 def report(
     name: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A stored study, or a definition's name.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A stored study, or a definition's name for its newest; none: list the stored.",
+        ),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(help="The page [studies/STUDY-report.html].")
     ] = None,
@@ -59,21 +71,112 @@ def report(
     """Draw what a study found: one HTML page that needs no network."""
     from rich.console import Console
 
-    from hptoolkit import slice_study
     from hptoolkit import storage as storages
-    from hptoolkit.slice_study import Asked
+    from hptoolkit import stored
 
     console = Console(highlight=False)
     address = storage or storages.DEFAULT
     storages.check(address)
-    asked = Asked(str(pair), levels, factor, repeats, tuple(at or ()))
-    plan = slice_study.prepare(name, asked, fields or (), address, data_dir, device, fresh=fresh)
-    study = slice_study.open_slice(plan, address, fresh=fresh)
-    for line in plan.notes:
+    if output is not None:
+        storages.check_writable(Path(output), "--output")
+    if name is None:
+        _list(address, console)
+        return
+    if pair is None:
+        given = {"--levels": levels, "--factor": factor, "--repeats": repeats, "--at": at,
+                 "--trials": trials, "--set": fields, "--fresh": fresh}  # fmt: skip
+        _refuse([option for option, value in given.items() if value])
+        study, ending = stored.find(address, name), None
+    else:
+        from hptoolkit import slice_study
+
+        asked = slice_study.Asked(pair, levels, factor, repeats, tuple(at or ()))
+        plan = slice_study.prepare(
+            name, asked, fields or (), address, data_dir, device, fresh=fresh
+        )
+        slice_study.check_mlflow(mlflow)
+        study = slice_study.open_slice(plan, address, fresh=fresh)
+        ending = slice_study.run_slice(study, plan, address, mlflow, console, trials)
+    write(study, address, output, console, ending.reason if ending else None)
+    raise typer.Exit(ending.exit_code if ending else 0)
+
+
+def write(
+    study: Study, address: str, output: str | None, console: Console, ending: str | None
+) -> None:
+    """Write a study's page, and print what was found and where it is."""
+    from hptoolkit import figures, stored, summary
+    from hptoolkit.errors import UserError
+    from hptoolkit.figures import page
+
+    if study._is_multi_objective():
+        raise UserError(
+            f"The study {study.study_name} has {len(study.directions)} objectives: the report is "
+            "for studies with one."
+        )
+    defined = stored.definition_of(study)
+    album = figures.make(study, defined)
+    file = re.sub(r"[^\w.-]+", "_", study.study_name)
+    path = Path(output or f"studies/{file}-report.html")
+    page.write(
+        path,
+        study.study_name,
+        album.figures,
+        album.notes,
+        about=about(study, defined),
+        findings=album.findings,
+    )
+    for line in (*album.findings, *(f"Not shown: {note}" for note in album.notes)):
         console.print(line, markup=False, soft_wrap=True)
-    over = slice_study.run_slice(study, plan, mlflow, console, trials)
-    console.print(json.dumps({"study": study.study_name, "stopped_because": over.reason}))
-    raise typer.Exit(over.exit_code)
+    console.print(f"Report: {path}", markup=False, soft_wrap=True)
+    outcome = summary.as_json(study, address, ending or "")
+    if ending is None:
+        del outcome["stopped_because"]
+    outcome |= {
+        "report": str(path),
+        "figures": [figure.id for figure in album.figures],
+        "findings": album.findings,
+        "not_shown": album.notes,
+    }
+    console.print(json.dumps(outcome), markup=False, soft_wrap=True)
+
+
+def about(study: Study, defined: Search | None) -> str:
+    """What the study is, in a sentence or two."""
+    from collections import Counter
+
+    from hptoolkit.notation import symbol
+    from hptoolkit.opening import SAMPLER
+
+    counts = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
+    states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
+    parts = [f"{sum(counts.values())} runs ({states})"]
+    if sampler := study.user_attrs.get(SAMPLER):
+        parts.append(f"sampler {sampler}")
+    if defined is not None and defined.coordinates.axes:
+        parts.append(f"axes {', '.join(map(symbol, defined.coordinates.axes))}")
+    described = f"{defined.description} " if defined and defined.description else ""
+    return f"{described}{'; '.join(parts)}."
+
+
+def _refuse(options: list[str]) -> None:
+    from hptoolkit.errors import UserError
+
+    if options:
+        verb = "belongs" if len(options) == 1 else "belong"
+        raise UserError(f"{', '.join(options)} {verb} to --slice: name two parameters by it, too.")
+
+
+def _list(address: str, console: Console) -> None:
+    from hptoolkit import stored
+    from hptoolkit.runner import used
+    from hptoolkit.urls import redact
+
+    names = stored.names(address)
+    if not names:
+        console.print(f"The storage {redact(address)} holds no study yet.", markup=False)
+    for name in names:
+        console.print(f"{name}: {used(stored.load(address, name))} runs", markup=False)
 
 
 def main() -> None:

@@ -119,8 +119,21 @@ def open_slice(plan: Plan, address: str, *, fresh: bool) -> Study:
     return study
 
 
+def check_mlflow(mlflow: str | None) -> None:
+    """Raise UserError for a tracking URI at which nothing can be logged."""
+    from hptoolkit.tracking.location import check_uri, database_file
+
+    if mlflow != "off" and (file := database_file(check_uri(mlflow))) is not None:
+        storages.check_writable(file, "--mlflow")
+
+
 def run_slice(
-    study: Study, plan: Plan, mlflow: str | None, console: Console, trials: int | None
+    study: Study,
+    plan: Plan,
+    address: str,
+    mlflow: str | None,
+    console: Console,
+    trials: int | None,
 ) -> Ending:
     """Run what is missing of a slice, `trials` in total at most, and log it."""
     from hptoolkit import summary
@@ -130,6 +143,8 @@ def run_slice(
     from hptoolkit.tracking import Tracker
 
     put_back_orphans(study)
+    for note in plan.notes:
+        console.print(note, markup=False, soft_wrap=True)
     goal, best = plan.defined.goal, summary.best_trial(study)
     tracker = None if mlflow == "off" else Tracker(mlflow, study, on_problem=console.print)
     if tracker:
@@ -147,7 +162,7 @@ def run_slice(
         budget = trials or plan.defined.trials
         over = run(study, plan.objective(progress), trials=budget, listener=progress)
     if tracker:
-        outcome = summary.as_json(study, "", over.reason)
+        outcome = summary.as_json(study, address, over.reason)
         tracker.finish(outcome, interrupted=over.exit_code > 128)
         tracker.close()
     return over

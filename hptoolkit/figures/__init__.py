@@ -1,0 +1,11 @@
+"""A study's figures: each module draws one, as a pure function of the study in plain values.
+
+figures, notes = draw(study, definition)
+"""
+
+from __future__ import annotations
+
+from hptoolkit.figures.album import Album, draw, make
+from hptoolkit.figures.figure import Figure
+
+__all__ = ["Album", "Figure", "draw", "make"]

@@ -1,0 +1,112 @@
+"""The search as a path, over raw axes and over coordinates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hptoolkit.figures.axes_pair import Pair, pairs
+from hptoolkit.figures.figure import (
+    BLACK,
+    GREY,
+    VERMILION,
+    Figure,
+    axis,
+    blank,
+    brief,
+    colours,
+)
+from hptoolkit.figures.view import Run, StudyView
+from hptoolkit.notation import metric, metric_label, symbol
+
+# Rows of panels at most: one for each parameter that trades with λ.
+_ROWS = 2
+
+
+def draw(view: StudyView) -> Figure | str:
+    """The figure, or why there is none."""
+    shown = pairs(view)[:_ROWS]
+    if not shown:
+        return (
+            "The search path needs coordinates over two parameters that the runs vary, such as "
+            "λ/(1−ρ)."
+        )
+    if view.best is None:
+        return "The search path needs a finished run."
+    titles = [t for pair in shown for t in ("over raw parameters", "over coordinates")]
+    figure = blank(2, len(shown), titles)
+    for row, pair in enumerate(shown, 1):
+        for column, axes in enumerate((pair.raw, pair.coordinates), 1):
+            _panel(figure, view, axes, row, column)
+    values = [point.value * view.scale for point in view.points]
+    scale = colours(values, metric_label(view.metric), maximize=view.maximize)
+    figure.update_layout(coloraxis=scale, showlegend=True)
+    return Figure("search-path", "The path of the search", _caption(view, shown), figure)
+
+
+def _panel(figure: Any, view: StudyView, axes: tuple[str, str], row: int, column: int) -> None:
+    first = row == column == 1
+    runs = view.to_draw()
+    told = [run for run in runs if run.value is not None]
+    rest = [run for run in runs if run.value is None and run.state != "running"]
+    where = {"row": row, "col": column}
+    figure.add_scatter(
+        **_places(view, told, axes), mode="markers", name="run", showlegend=False,
+        marker={
+            "color": [brief((run.value or 0.0) * view.scale) for run in told],
+            "coloraxis": "coloraxis", "size": 9, "line": {"width": 0.5, "color": "white"},
+        },
+        text=[_hover(view, run) for run in told], hoverinfo="text", **where,
+    )  # fmt: skip
+    if rest:
+        figure.add_scatter(
+            **_places(view, rest, axes), mode="markers", name="pruned, diverged or failed",
+            marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": GREY}},
+            text=[f"run {run.number}: {run.reason or run.state}" for run in rest],
+            hoverinfo="text", showlegend=first, **where,
+        )  # fmt: skip
+    steps = [step.run for step in view.steps]
+    line_search = any(step.along for step in view.steps)
+    figure.add_scatter(
+        **_places(view, steps, axes), mode="lines+markers+text",
+        name="line searches that improved" if line_search else "best so far",
+        line={"color": VERMILION, "width": 2},
+        marker={"symbol": "circle-open", "size": 13, "color": VERMILION, "line": {"width": 2}},
+        text=_numbers(steps), textposition="top right",
+        textfont={"size": 12, "color": BLACK}, hoverinfo="skip", showlegend=first, **where,
+    )  # fmt: skip
+    for update, name in ((figure.update_xaxes, axes[0]), (figure.update_yaxes, axes[1])):
+        update(**axis(name, [view.place(run, name) for run in runs]), **where)
+
+
+def _numbers(steps: list[Run]) -> list[str]:
+    """The number of each step; where a plain best so far has many, only the ends'."""
+    if len(steps) <= 12:
+        return [str(i) for i in range(len(steps))]
+    return ["0", *[""] * (len(steps) - 2), str(len(steps) - 1)]
+
+
+def _places(view: StudyView, runs: list[Run], axes: tuple[str, str]) -> dict[str, list[float]]:
+    return {
+        "x": [brief(view.place(run, axes[0])) for run in runs],
+        "y": [brief(view.place(run, axes[1])) for run in runs],
+    }
+
+
+def _hover(view: StudyView, run: Run) -> str:
+    return f"run {run.number}: {metric(view.metric, run.value or 0.0)}"
+
+
+def _caption(view: StudyView, shown: list[Pair]) -> str:
+    first = symbol(shown[0].coordinates[0])
+    moves = (
+        "a line search along one coordinate that improved"
+        if any(step.along for step in view.steps)
+        else "a run that was the best so far"
+    )
+    held = ", ".join(symbol(pair.raw[1]) for pair in shown)
+    return (
+        f"Each numbered step is {moves}. Over coordinates (right) a step runs along an axis; the "
+        f"same step over raw parameters (left) is slanted, because λ moves with {held} so that "
+        f"{first} is held. Look for steps that only a slanted move can make: over raw axes, one "
+        "parameter at a time, the search would have had to leave the ridge."
+    )
