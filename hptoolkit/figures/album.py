@@ -82,7 +82,7 @@ def _drawn(
     drawn: list[Figure | list[Figure] | str] = [
         search_path.draw(view),
         slice_maps.draw(view, noise),
-        collapse.draw(view, noise),
+        collapse.draw(view, noise, learned),
         learned if isinstance(learned, str) else exponents.draw(view, learned),
         best_so_far.draw(view, noise),
         learning_curves.draw(view, noise),

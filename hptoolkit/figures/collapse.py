@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hptoolkit.figures.axes_pair import Pair, pairs
+from hptoolkit.figures.exponents import Learned
 from hptoolkit.figures.figure import BAND, Figure, axis, blank, brief
 from hptoolkit.figures.noise import Noise
 from hptoolkit.figures.variance import FEWEST, explained
@@ -15,7 +18,16 @@ from hptoolkit.figures.view import StudyView
 from hptoolkit.notation import label, metric_label, symbol
 
 
-def draw(view: StudyView, noise: Noise | None) -> Figure | str:
+@dataclass(frozen=True)
+class Panel:
+    """An axis: its title, each configuration's place on it, and the share that it explains."""
+
+    title: str
+    places: list[float]
+    share: float
+
+
+def draw(view: StudyView, noise: Noise | None, learned: Learned | str) -> Figure | str:
     """The figure, or why there is none."""
     found = pairs(view)
     if not found:
@@ -26,56 +38,64 @@ def draw(view: StudyView, noise: Noise | None) -> Figure | str:
     if len(view.points) < FEWEST:
         return f"The collapse needs {FEWEST} finished configurations, here are {len(view.points)}."
     pair, shares = found[0], shares_explained(view)
-    panels = (pair.raw[0], pair.coordinates[0])
-    titles = [f"{symbol(name)} alone explains {_percent(shares[name])}" for name in panels]
-    figure = blank(2, 1, titles, shared_yaxes=True)
-    for column, name in enumerate(panels, 1):
-        _panel(figure, view, name, pair.raw[1], column)
-    if noise is not None and view.best is not None:
-        _band(figure, view.best.value * view.scale, noise.deviation * view.scale)
-    figure.update_yaxes(title_text=metric_label(view.metric), range=_heights(view), col=1)
-    figure.update_yaxes(range=_heights(view), col=2)
+    panels = [
+        Panel(label(name), [view.place(point, name) for point in view.points], shares[name])
+        for name in (pair.raw[0], pair.coordinates[0])
+    ]
+    if isinstance(learned, Learned):
+        places = [learned.place(view, point) for point in view.points]
+        panels.append(Panel(learned.coordinate(), places, share(view, places)))
+    titles = [f"explains {_percent(panel.share)} alone" for panel in panels]
+    figure = blank(len(panels), 1, titles, shared_yaxes=True)
+    for column, panel in enumerate(panels, 1):
+        _draw(figure, view, panel, pair.raw[1], column)
+        if noise is not None and view.best is not None:
+            best, deviation = view.best.value * view.scale, noise.deviation * view.scale
+            figure.add_hrect(
+                y0=brief(best - deviation), y1=brief(best + deviation), fillcolor=BAND,
+                line_width=0, layer="below", row=1, col=column,
+            )  # fmt: skip
+    figure.update_yaxes(range=_heights(view))
+    figure.update_yaxes(title_text=metric_label(view.metric), col=1)
     figure.update_layout(coloraxis=_colours(view, pair), showlegend=False)
-    return Figure("collapse", "One curve or many", _caption(view, pair, shares, noise), figure)
+    caption = _caption(view, pair, shares, noise, fitted=isinstance(learned, Learned))
+    return Figure("collapse", "One curve or many", caption, figure)
 
 
 def shares_explained(view: StudyView) -> dict[str, float]:
     """The share of variance that each axis explains by itself: raw axes, then coordinates."""
-    values = np.array([point.value for point in view.points])
     shares = {}
     raw = [str(factor) for factor in view.coordinates.factors]
     for name in dict.fromkeys((*raw, *view.coordinates.axes)):
         if view.varies(name):
-            places = np.array([math.log(view.place(point, name)) for point in view.points])
-            shares[name] = explained(places, values)
+            shares[name] = share(view, [view.place(point, name) for point in view.points])
     return shares
 
 
-def _panel(figure: Any, view: StudyView, name: str, partner: str, column: int) -> None:
+def share(view: StudyView, places: Sequence[float]) -> float:
+    """The share of variance that a logarithmic axis explains, given the points' places on it."""
+    values = np.array([point.value for point in view.points])
+    return explained(np.log(np.array(places)), values)
+
+
+def _draw(figure: Any, view: StudyView, panel: Panel, partner: str, column: int) -> None:
     drawn = {run.number for run in view.to_draw()}
-    points = [p for p in view.points if any(run.number in drawn for run in p.runs)]
-    places = [view.place(point, name) for point in points]
+    shown = [
+        (place, point.value * view.scale, view.place(point, partner))
+        for place, point in zip(panel.places, view.points, strict=True)
+        if any(run.number in drawn for run in point.runs)
+    ]
     figure.add_scatter(
-        x=[brief(v) for v in places],
-        y=[brief(point.value * view.scale) for point in points],
-        mode="markers",
+        x=[brief(x) for x, _, _ in shown], y=[brief(y) for _, y, _ in shown], mode="markers",
         marker={
-            "size": 9, "color": [brief(math.log2(view.place(p, partner))) for p in points],
+            "size": 8, "color": [brief(math.log2(other)) for _, _, other in shown],
             "coloraxis": "coloraxis", "line": {"width": 0.5, "color": "white"},
         },
-        text=[str(brief(view.place(p, partner))) for p in points],
-        hovertemplate=f"{symbol(name)} %{{x}}, {symbol(partner)} %{{text}}: %{{y}}<extra></extra>",
+        text=[f"{other:.3g}" for _, _, other in shown],
+        hovertemplate=f"%{{x}}, {symbol(partner)} %{{text}}: %{{y}}<extra></extra>",
         row=1, col=column,
     )  # fmt: skip
-    figure.update_xaxes(**axis(name, places), row=1, col=column)
-
-
-def _band(figure: Any, best: float, deviation: float) -> None:
-    for column in (1, 2):
-        figure.add_hrect(
-            y0=brief(best - deviation), y1=brief(best + deviation), fillcolor=BAND, line_width=0,
-            layer="below", row=1, col=column,
-        )  # fmt: skip
+    figure.update_xaxes(**axis(panel.title, panel.places), row=1, col=column)
 
 
 def _heights(view: StudyView) -> list[float] | None:
@@ -106,16 +126,23 @@ def _percent(share: float) -> str:
     return "nothing that can be told" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
-def _caption(view: StudyView, pair: Pair, shares: dict[str, float], noise: Noise | None) -> str:
-    listed = ", ".join(f"{symbol(name)} {_percent(share)}" for name, share in shares.items())
+def _caption(
+    view: StudyView, pair: Pair, shares: dict[str, float], noise: Noise | None, *, fitted: bool
+) -> str:
+    listed = ", ".join(f"{symbol(name)} {_percent(each)}" for name, each in shares.items())
     text = (
         f"Each dot is a configuration; colour is {symbol(pair.raw[1])}. If "
         f"{symbol(pair.coordinates[0])} is the right coordinate, the dots fall on one curve over "
-        "it (right), whatever their colour, while over the raw parameter (left) each colour has a "
-        f"curve of its own. Share of the variance that one axis explains by itself: {listed} "
+        "it, whatever their colour, while over the raw parameter (left) each colour has a curve "
+        f"of its own. Share of the variance that one axis explains by itself: {listed} "
         f"(R² of a local linear regression, each of the {len(view.points)} configurations "
         "predicted from the others; pruned and diverged runs are left out)."
     )
+    if fitted:
+        text += (
+            " The last panel has the exponents that the GP fitted to these very runs, so its share "
+            "is a little optimistic."
+        )
     if noise is not None:
         text += f" The band is one run's standard deviation about the best ({noise.source})."
     return text

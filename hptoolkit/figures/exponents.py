@@ -9,7 +9,7 @@ from optuna.study import Study
 
 from hptoolkit.errors import UserError
 from hptoolkit.figures.figure import BLUE, GREY, VERMILION, Figure, blank, brief
-from hptoolkit.figures.view import StudyView
+from hptoolkit.figures.view import Point, Run, StudyView
 from hptoolkit.monomials import Factor, parse
 from hptoolkit.notation import label, number, symbol
 from hptoolkit.samplers import GPReport, GPSampler
@@ -71,10 +71,27 @@ class Trade:
 
 @dataclass(frozen=True)
 class Learned:
-    """The GP's report of a study, and the trades in it."""
+    """The GP's report of a study, and the trades in it; `rate`: the parameter they trade with."""
 
     report: GPReport
+    rate: str
     trades: tuple[Trade, ...]
+
+    def coordinate(self) -> str:
+        """The fitted coordinate in plotly's markup: `λ · (1−ρ)<sup>−0.59</sup>`."""
+        bases = [symbol(str(t.factor)) for t in self.trades]
+        powers = [
+            f"({base})<sup>{t.exponent:.2f}</sup>"
+            if "−" in base
+            else f"{base}<sup>{t.exponent:.2f}</sup>"
+            for base, t in zip(bases, self.trades, strict=True)
+        ]
+        return " · ".join([symbol(self.rate), *powers]).replace("-", "−")
+
+    def place(self, view: StudyView, run: Run | Point) -> float:
+        """The value of the fitted coordinate."""
+        powers = (view.place(run, str(t.factor)) ** t.exponent for t in self.trades)
+        return float(view.place(run, self.rate) * math.prod(powers))
 
     def sentences(self) -> list[str]:
         return [trade.sentence() for trade in self.trades]
@@ -97,9 +114,10 @@ def learn(study: Study, view: StudyView) -> Learned | str:
     except UserError as error:
         return f"The GP's exponents could not be fitted: {error}"
     trades = _trades(report, view)
-    if not trades:
+    if not trades or report.anchor is None:
         return "The GP's exponents need runs that vary a parameter of the first coordinate."
-    return Learned(report, trades)
+    ((rate, _),) = parse(report.anchor).items()
+    return Learned(report, str(rate), trades)
 
 
 def _trades(report: GPReport, view: StudyView) -> tuple[Trade, ...]:
@@ -142,6 +160,9 @@ def draw(view: StudyView, learned: Learned) -> Figure:
             "color": VERMILION,
         },
     )  # fmt: skip
+    ends = [end for t in trades for end in (t.exponent - t.error, t.exponent + t.error, t.theory)]
+    margin = max(0.15 * (max(ends) - min(ends)), 0.1)
+    figure.update_xaxes(range=[brief(min(ends) - margin), brief(max(ends) + margin)])
     axis = symbol(view.coordinates.axes[0])
     figure.update_xaxes(title_text=f"exponent in {axis}, in units of λ's")
     figure.update_yaxes(automargin=True, range=[-0.6, len(names) - 0.4])

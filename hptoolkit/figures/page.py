@@ -14,7 +14,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1080px; mar
        padding: 0 1em; }
 h1 { font-size: 1.6em; margin-bottom: .2em; }
 h2 { font-size: 1.2em; margin: 2em 0 .2em; }
-figure { margin: 0; }
+figure { margin: 0 0 2.5em; }
 figcaption, .notes { color: #444; max-width: 52em; }
 .about { color: #666; margin-top: 0; }
 li { margin: .3em 0; }

@@ -24,6 +24,8 @@ _ROWS = 2
 
 def draw(view: StudyView) -> Figure | str:
     """The figure, or why there is none."""
+    if view.slice_of is not None:
+        return "A slice is no search: it has no path."
     shown = pairs(view)[:_ROWS]
     if not shown:
         return (

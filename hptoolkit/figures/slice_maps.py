@@ -28,10 +28,17 @@ from hptoolkit.notation import metric_label, number, symbol
 
 # Points over both parameters that make a slice.
 FEWEST = 9
-# Width of a panel's data area, and the largest cell, in pixels.
-_PANEL, _LARGEST = 400, 34
+# Places of a lattice for each point in it, at most: a slanted lattice leaves corners empty.
+_SPARSEST = 5
+# Steps of a lattice at most, and how far a step may be off a whole number of the smallest.
+_MOST_LEVELS, _UNEVEN = 60, 0.02
+# Width of the two panels together, and what stands above and below them, in pixels.
+_WIDTH, _AROUND = 830, 170
 # The ridge's line, and those to both sides of it, in factors of the coordinate.
 _LINES = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
+
+# Decades that an axis reaches beyond its points at most, on both sides together.
+_MARGIN = 0.4
 
 
 @dataclass(frozen=True)
@@ -90,13 +97,22 @@ def _same(one: Any, other: Any) -> bool:
 
 def _figure(view: StudyView, cut: Cut, noise: Noise | None) -> Figure:
     pair = cut.pair
-    figure = blank(2, 1, ("over raw parameters", "over coordinates"))
+    spans = [_decades([view.place(p, name) for p in cut.points])
+             for name in (pair.raw[0], pair.coordinates[0])]  # fmt: skip
+    wide = min(max(spans[1] / sum(spans), 0.35), 0.65)
+    titles = ("over raw parameters", "over coordinates")
+    figure = blank(2, 1, titles, column_widths=[1 - wide, wide])
     values = [point.value * view.scale for point in cut.points]
     floor, _ = colour_range(values, maximize=view.maximize)
     for column, axes in enumerate((pair.raw, pair.coordinates), 1):
         _panel(figure, view, cut, axes, column)
     scale = colours(values, metric_label(view.metric), maximize=view.maximize)
-    figure.update_layout(coloraxis=scale, height=480, legend={"y": -0.2})
+    rise = _decades([view.place(p, pair.raw[1]) for p in cut.points])
+    # A step of a factor is as long upwards as sideways, so that a ridge at 45° is seen at 45°.
+    height = _AROUND + _WIDTH * (rise + _MARGIN) / (sum(spans) + 2 * _MARGIN)
+    height = min(max(height, 300), 560) if cut.exact else 450
+    legend = {"y": -90 / (height - _AROUND + 60)}
+    figure.update_layout(coloraxis=scale, height=round(height), legend=legend)
     first, second = symbol(pair.raw[0]), symbol(pair.raw[1])
     title = f"Slice over {first} and {second}"
     caption = _caption(view, cut, floor if view.maximize else max(values), noise)
@@ -105,44 +121,90 @@ def _figure(view: StudyView, cut: Cut, noise: Noise | None) -> Figure:
 
 def _panel(figure: Any, view: StudyView, cut: Cut, axes: tuple[str, str], column: int) -> None:
     where = {"row": 1, "col": column}
-    places = [[view.place(p, name) for p in (*cut.points, *cut.without_value)] for name in axes]
-    size = min(_cell(places[0], _PANEL), _cell(places[1], 330))
+    everything: list[Run | Point] = [*cut.points, *cut.without_value]
+    places = [[view.place(p, name) for p in everything] for name in axes]
     values = [point.value * view.scale for point in cut.points]
-    best = max(values) if view.maximize else min(values)
-    digits = 0 if view.scale == 100.0 else 2
-    figure.add_scatter(
-        x=[brief(v) for v in places[0][: len(values)]],
-        y=[brief(v) for v in places[1][: len(values)]],
-        mode="markers+text" if size >= 17 and cut.exact else "markers",
-        marker={
-            "symbol": "square", "size": size, "color": [brief(v) for v in values],
-            "coloraxis": "coloraxis",
-            "line": {
-                "width": [3 if v == best else 0 for v in values], "color": VERMILION,
-            },
-        },
-        text=[f"{value:.{digits}f}" for value in values],
-        textfont={
-            "size": 11, "color": [_ink(v, values, maximize=view.maximize) for v in values],
-        },
-        hovertemplate=(
-            f"{symbol(axes[0])} %{{x}}, {symbol(axes[1])} %{{y}}: %{{text}}<extra></extra>"
-        ),
-        showlegend=False, **where,
-    )  # fmt: skip
+    count = len(values)
+    if cut.exact and _is_lattice(places[0][:count], places[1][:count]):
+        _cells(figure, places[0][:count], places[1][:count], values, view, where)
+        figure.update_yaxes(scaleanchor=f"x{column}", constrain="domain", **where)
+        figure.update_xaxes(constrain="domain", **where)
+    else:
+        figure.add_scatter(
+            x=[brief(v) for v in places[0][:count]], y=[brief(v) for v in places[1][:count]],
+            mode="markers", showlegend=False,
+            marker={
+                "size": 10, "color": [brief(v) for v in values], "coloraxis": "coloraxis",
+                "line": {"width": 0.5, "color": "white"},
+            }, **where,
+        )  # fmt: skip
     if cut.without_value:
         figure.add_scatter(
-            x=[brief(v) for v in places[0][len(values) :]],
-            y=[brief(v) for v in places[1][len(values) :]],
+            x=[brief(v) for v in places[0][count:]], y=[brief(v) for v in places[1][count:]],
             mode="markers", name="pruned or diverged", showlegend=column == 1,
             marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": GREY}}, **where,
         )  # fmt: skip
     _invariants(figure, view, cut, axes, column)
+    best = view.best
+    assert best is not None
+    figure.add_scatter(
+        x=[brief(view.place(best, axes[0]))], y=[brief(view.place(best, axes[1]))],
+        mode="markers", name="best", showlegend=column == 1, hoverinfo="skip",
+        marker={
+            "symbol": "circle-open", "size": 27, "color": VERMILION,
+            "line": {"width": 3, "color": VERMILION},
+        }, **where,
+    )  # fmt: skip
     for update, name, found in (
         (figure.update_xaxes, axes[0], places[0]),
         (figure.update_yaxes, axes[1], places[1]),
     ):
         update(**axis(name, found), range=_padded(found), **where)
+
+
+def _is_lattice(xs: Sequence[float], ys: Sequence[float]) -> bool:
+    """Whether the points fill enough of the columns and rows they stand in for cells to touch."""
+    return len(_levels(xs)) * len(_levels(ys)) <= _SPARSEST * len(xs)
+
+
+def _levels(places: Sequence[float]) -> list[float]:
+    """The places in order; where all lie on steps of the smallest factor, those between them too.
+
+    Cells reach half-way to their neighbours: a step that has no point yet keeps its room.
+    """
+    found = sorted({brief(place) for place in places})
+    logs = [math.log(place) for place in found]
+    step = min((b - a for a, b in pairwise(logs)), default=0.0)
+    if not step or (logs[-1] - logs[0]) / step > _MOST_LEVELS:
+        return found
+    between: list[float] = []
+    for (a, b), place in zip(pairwise(logs), found, strict=False):
+        steps = (b - a) / step
+        if abs(steps - round(steps)) > _UNEVEN:
+            return found
+        between += [place, *(brief(math.exp(a + k * step)) for k in range(1, round(steps)))]
+    return [*between, found[-1]]
+
+
+def _cells(
+    figure: Any,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    values: Sequence[float],
+    view: StudyView,
+    where: dict[str, int],
+) -> None:
+    """A cell a point, with its value; the numbers of an accuracy are per cent."""
+    columns, rows = _levels(xs), _levels(ys)
+    known = {(brief(x), brief(y)): v for x, y, v in zip(xs, ys, values, strict=True)}
+    digits = 0 if view.scale == 100.0 else 2
+    figure.add_heatmap(
+        x=columns, y=rows, coloraxis="coloraxis", xgap=1, ygap=1, hoverongaps=False,
+        z=[[brief(v) if (v := known.get((x, y))) is not None else None for x in columns]
+           for y in rows],
+        texttemplate=f"%{{z:.{digits}f}}", textfont={"size": 11},
+        hovertemplate="%{x}, %{y}: %{z}<extra></extra>", **where,
+    )  # fmt: skip
 
 
 def _invariants(figure: Any, view: StudyView, cut: Cut, axes: tuple[str, str], column: int) -> None:
@@ -186,14 +248,8 @@ def _clipped(
     return stretch if stretch[0] != stretch[1] else None
 
 
-def _cell(places: Sequence[float], width: int) -> int:
-    """The width of a lattice's cell on a panel, in pixels; a small dot's where it is none."""
-    logs = sorted({round(math.log(v), 6) for v in places if v > 0})
-    gaps = [b - a for a, b in pairwise(logs)]
-    if not gaps:
-        return _LARGEST
-    cells = (logs[-1] - logs[0]) / min(gaps) + 1
-    return int(min(max(0.92 * width / cells, 8), _LARGEST))
+def _decades(places: Sequence[float]) -> float:
+    return math.log10(max(places) / min(places)) or 1.0
 
 
 def _padded(places: Sequence[float]) -> list[float] | None:
@@ -201,16 +257,8 @@ def _padded(places: Sequence[float]) -> list[float] | None:
     logs = sorted({math.log10(v) for v in places if v > 0})
     if len(logs) < 2:
         return None
-    pad = max((logs[-1] - logs[0]) * 0.06, 0.1)
+    pad = min(0.55 * (logs[1] - logs[0]), _MARGIN / 2)
     return [round(logs[0] - pad, 3), round(logs[-1] + pad, 3)]
-
-
-def _ink(value: float, values: Sequence[float], *, maximize: bool) -> str:
-    """Dark on light cells, light on dark ones."""
-    low, high = colour_range(values, maximize=maximize)
-    share = (value - low) / (high - low) if high > low else 1.0
-    share = share if maximize else 1.0 - share
-    return BLACK if share > 0.55 else "white"
 
 
 def _caption(view: StudyView, cut: Cut, floor: float, noise: Noise | None) -> str:
@@ -226,10 +274,10 @@ def _caption(view: StudyView, cut: Cut, floor: float, noise: Noise | None) -> st
     held = ", ".join(f"{symbol(name)} = {number(value)}" for name, value in others.items())
     slanted = "45°" if abs(pair.slope) == 1 else "a slant"
     text = (
-        f"The best results lie on a ridge. Over raw parameters (left) look for it at {slanted}, "
-        f"along the lines of constant {symbol(pair.coordinates[0])} (orange through the best, "
-        "framed); over coordinates (right) the same points stand upright along them, so that one "
-        "axis decides and the other hardly matters. Colours are floored at "
+        "Look for a ridge of good results. If the theory holds it runs, over raw parameters "
+        f"(left), at {slanted}, along the lines of constant {symbol(pair.coordinates[0])} (orange "
+        "through the best, ringed), and stands upright over coordinates (right): there one axis "
+        "decides and the other hardly matters. Colours are floored at "
         f"{floor:.3g}{unit}, so that the ridge shows."
     )
     if held and cut.exact:
