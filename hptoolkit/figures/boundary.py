@@ -86,8 +86,9 @@ def advice(view: StudyView) -> list[str]:
             f"The best {symbol(found.name)} = {number(view.best.params[found.name])} lies near "  # type: ignore[union-attr]
             f"the {'lower' if end == 'low' else 'upper'} end of its range, {limit:g}"
         )
-        if complement and end == "low":
-            sentences.append(f"{where}, beyond which a momentum cannot go.")
+        if complement and end == "low" and limit == 0.0:
+            if found.best == found.high:
+                sentences.append(f"The best {symbol(found.name)} is 0: it does without momentum.")
             continue
         wider = _wider(found, limit, end)
         if wider is None:

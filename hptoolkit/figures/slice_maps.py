@@ -58,7 +58,8 @@ def draw(view: StudyView, noise: Noise | None) -> list[Figure] | str:
     """A figure for each parameter that trades with λ, or why there is none."""
     if view.best is None:
         return "A slice needs a finished run."
-    found = [cut for pair in pairs(view) if len((cut := _cut(view, pair)).points) >= FEWEST]
+    cuts = [_cut(view, pair) for pair in pairs(view)]
+    found = [cut for cut in cuts if _is_wide(view, cut.pair, cut.points)]
     if view.slice_of is not None:
         found = [cut for cut in found if cut.pair.name in view.slice_of]
     if not found:
@@ -83,12 +84,17 @@ def _cut(view: StudyView, pair: Pair) -> Cut:
     shown = [point for point in view.points if any(r.number in drawn for r in point.runs)]
     lost = [run for run in view.to_draw() if run.state in ("pruned", "diverged")]
     inside = [point for point in shown if held(point.params)]
-    wide = all(len({rounded(view.place(p, a)) for p in inside}) > 2 for a in pair.raw)
-    if wide and len(inside) >= FEWEST:
+    if _is_wide(view, pair, inside):
         rest = [run for run in lost if held(run.params)]
         return Cut(pair, tuple(inside), tuple(rest), exact=True)
     exact = len(inside) == len(shown)
     return Cut(pair, tuple(shown), tuple(lost), exact=exact)
+
+
+def _is_wide(view: StudyView, pair: Pair, points: Sequence[Point]) -> bool:
+    """Whether there are enough points, at three values of each parameter at least."""
+    places = [{rounded(view.place(p, name)) for p in points} for name in pair.raw]
+    return len(points) >= FEWEST and all(len(each) > 2 for each in places)
 
 
 def _same(one: Any, other: Any) -> bool:
