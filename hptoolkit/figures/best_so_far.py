@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 from typing import Any
 
-from hptoolkit.figures.figure import BAND, BLUE, GREY, LIGHT, Figure, blank, brief
+from hptoolkit.figures.figure import BAND, BLUE, GREY, ORANGE, Figure, blank, brief
 from hptoolkit.figures.noise import Noise
 from hptoolkit.figures.view import Run, StudyView
 from hptoolkit.notation import metric, metric_label
@@ -72,7 +72,7 @@ def _panel(
         )  # fmt: skip
     for name, states, symbol, colour in (
         ("run", ("complete",), "circle", GREY),
-        ("pruned or diverged", ("pruned", "diverged", "failed"), "x-thin", LIGHT),
+        ("pruned or diverged", ("pruned", "diverged", "failed"), "x-thin", ORANGE),
     ):
         chosen = [
             (x[i], height, run.number)

@@ -63,9 +63,10 @@ class Trade:
         if not self.informed:
             return f"The runs say little of what {change} wants: they hardly vary it."
         ratio, error = self.ratio()
+        digits = 1 if error >= 0.15 else 2
         return (
-            f"On this problem, {change} wants {ratio:.2g} ± {error:.1g} times the {rate} "
-            f"(theory: {by**-self.theory:.3g})."
+            f"On this problem, {change} wants {ratio:.{digits}f} ± {error:.{digits}f} times the "
+            f"{rate} (theory: {by**-self.theory:.3g})."
         )
 
 
@@ -173,12 +174,16 @@ def draw(view: StudyView, learned: Learned) -> Figure:
 def _caption(view: StudyView, learned: Learned) -> str:
     report = learned.report
     best = ", ".join(f"{symbol(name)} = {number(value)}" for name, value in report.best.items())
-    low, high = (end * view.scale for end in sorted(report.interval))
+    value, low, high = (
+        # The GP knows nothing of an accuracy's ends.
+        min(max(end, 0.0), 1.0) * 100.0 if view.scale == 100.0 else end
+        for end in (report.value, *sorted(report.interval))
+    )
     unit = " %" if view.scale == 100.0 else ""
     return (
         "A Gaussian process fits the exponents of the first coordinate to the runs, under a normal "
         f"prior at theory's values. {' '.join(learned.sentences())} Look whether theory's bar lies "
         "within two errors of the dot; errors are those of the fit (Laplace's approximation). The "
-        f"GP expects the best at {best}, with {report.value * view.scale:.4g}{unit} free of noise "
+        f"GP expects the best at {best}, with {value:.4g}{unit} free of noise "
         f"({low:.4g} to {high:.4g}{unit}, 95 %)."
     )

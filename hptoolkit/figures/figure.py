@@ -72,14 +72,16 @@ def blank(columns: int = 1, rows: int = 1, titles: Sequence[str] = (), **options
     return figure
 
 
-def axis(expression: str, values: Iterable[float], *, log: bool = True) -> dict[str, Any]:
+def axis(expression: str, values: Iterable[float]) -> dict[str, Any]:
     """Options of the axis of a parameter or coordinate: its label, logarithmic where it can be."""
     found = [v for v in values if math.isfinite(v)]
-    if not log or not found or min(found) <= 0:
+    if not found or min(found) <= 0:
         return {"title_text": label(expression)}
     decades = math.log10(max(found) / min(found))
-    ticks = "D2" if decades < 2 else 1
-    return {"title_text": label(expression), "type": "log", "dtick": ticks, "tickformat": "~g"}
+    options = {"title_text": label(expression), "type": "log", "tickangle": 0}
+    if decades < 4:
+        return options | {"dtick": "D2" if decades < 2 else 1, "tickformat": "~g"}
+    return options | {"dtick": 1 if decades < 6 else 2, "exponentformat": "power"}
 
 
 def name_of(*parts: str) -> str:

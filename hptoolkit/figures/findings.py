@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hptoolkit.figures import boundary
-from hptoolkit.figures.collapse import shares_explained
+from hptoolkit.figures.collapse import share, shares_explained
 from hptoolkit.figures.exponents import Learned
 from hptoolkit.figures.noise import Noise, equals_of_best
 from hptoolkit.figures.variance import FEWEST
@@ -21,7 +21,7 @@ def sentences(view: StudyView, noise: Noise | None, learned: Learned | str) -> l
         return [f"None of the {len(view.runs)} runs has finished with a value yet."]
     found = [_best(view, best, noise), _equals(view, noise)]
     if len(view.points) >= FEWEST and view.coordinates.axes:
-        found += _explained(view)
+        found += _explained(view, learned)
     if isinstance(learned, Learned):
         found += learned.sentences()
     return found + boundary.advice(view)
@@ -65,7 +65,7 @@ def _short(view: StudyView, point: Point) -> str:
     return f"{params} ({metric(view.metric, point.value)})"
 
 
-def _explained(view: StudyView) -> list[str]:
+def _explained(view: StudyView, learned: Learned | str) -> list[str]:
     shares = {name: share for name, share in shares_explained(view).items() if share == share}
     mixed = view.coordinates.axes[0]
     if mixed not in shares or len(shares) < 2:
@@ -73,7 +73,11 @@ def _explained(view: StudyView) -> list[str]:
     raw = {str(factor): shares[str(factor)] for factor in view.coordinates.factors
            if str(factor) in shares}  # fmt: skip
     most = max(raw, key=lambda name: raw[name])
-    return [
+    text = (
         f"{symbol(mixed)} alone explains {100 * shares[mixed]:.0f} % of the variance of the "
-        f"results, the best raw parameter ({symbol(most)}) {100 * raw[most]:.0f} %."
-    ]
+        f"results, the best raw parameter ({symbol(most)}) {100 * raw[most]:.0f} %"
+    )
+    if isinstance(learned, Learned):
+        fitted = share(view, [learned.place(view, point) for point in view.points])
+        text += f", the coordinate with exponents fitted to these runs {100 * fitted:.0f} %"
+    return [f"{text}."]

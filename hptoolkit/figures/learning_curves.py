@@ -34,8 +34,8 @@ def draw(view: StudyView, noise: Noise | None) -> Figure | str:
     sign = 1.0 if view.maximize else -1.0
     told = [run for run in with_curves if run.value is not None]
     told.sort(key=lambda run: -sign * (run.value or 0.0))
-    pruned = [run for run in with_curves if run.state == "pruned"]
-    lost = [run for run in with_curves if run.state in ("diverged", "failed")]
+    pruned = [run for run in view.runs if run.curve and run.state == "pruned"]
+    lost = [run for run in view.runs if run.curve and run.state in ("diverged", "failed")]
     figure = blank()
     groups = (
         (f"other runs ({max(len(told) - _NAMED, 0)})", told[_NAMED:], LIGHT, "solid"),

@@ -48,7 +48,9 @@ def draw(view: StudyView) -> Figure | str:
 def _panel(figure: Any, view: StudyView, axes: tuple[str, str], row: int, column: int) -> None:
     first = row == column == 1
     runs = view.to_draw()
-    told = [run for run in runs if run.value is not None]
+    # The better ones last, on top.
+    sign = 1.0 if view.maximize else -1.0
+    told = sorted((r for r in runs if r.value is not None), key=lambda r: sign * (r.value or 0.0))
     rest = [run for run in runs if run.value is None and run.state != "running"]
     where = {"row": row, "col": column}
     figure.add_scatter(
@@ -100,15 +102,16 @@ def _hover(view: StudyView, run: Run) -> str:
 
 def _caption(view: StudyView, shown: list[Pair]) -> str:
     first = symbol(shown[0].coordinates[0])
-    moves = (
-        "a line search along one coordinate that improved"
-        if any(step.along for step in view.steps)
-        else "a run that was the best so far"
-    )
-    held = ", ".join(symbol(pair.raw[1]) for pair in shown)
+    held = " or ".join(symbol(pair.raw[1]) for pair in shown)
+    if any(step.along for step in view.steps):
+        return (
+            "Each numbered step is a line search along one coordinate that improved. Over "
+            "coordinates (right) it runs along an axis; over raw parameters (left) the same step "
+            f"is slanted where it changes {held}, because λ moves too, so that {first} is held. "
+            "Look for slanted steps: a search of one raw parameter at a time cannot take them."
+        )
     return (
-        f"Each numbered step is {moves}. Over coordinates (right) a step runs along an axis; the "
-        f"same step over raw parameters (left) is slanted, because λ moves with {held} so that "
-        f"{first} is held. Look for steps that only a slanted move can make: over raw axes, one "
-        "parameter at a time, the search would have had to leave the ridge."
+        "Each numbered step is a run that was the best so far, joined in their order; dots are "
+        "all runs. Over coordinates (right) look for good runs that stand in one upright band, "
+        f"at one {first} whatever {held} is; over raw parameters (left) the band is slanted."
     )

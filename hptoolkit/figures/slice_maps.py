@@ -165,7 +165,7 @@ def _panel(figure: Any, view: StudyView, cut: Cut, axes: tuple[str, str], column
         (figure.update_xaxes, axes[0], places[0]),
         (figure.update_yaxes, axes[1], places[1]),
     ):
-        update(**axis(name, found), range=_padded(found), **where)
+        update(**axis(name, found), range=_padded(found, cut), **where)
 
 
 def _is_lattice(xs: Sequence[float], ys: Sequence[float]) -> bool:
@@ -258,12 +258,13 @@ def _decades(places: Sequence[float]) -> float:
     return math.log10(max(places) / min(places)) or 1.0
 
 
-def _padded(places: Sequence[float]) -> list[float] | None:
+def _padded(places: Sequence[float], cut: Cut) -> list[float] | None:
     """The axis' range as logarithms to base 10, half a cell wider than the points."""
     logs = sorted({math.log10(v) for v in places if v > 0})
     if len(logs) < 2:
         return None
-    pad = min(0.55 * (logs[1] - logs[0]), _MARGIN / 2)
+    wide = 0.07 * (logs[-1] - logs[0])
+    pad = min(0.55 * (logs[1] - logs[0]), _MARGIN / 2) if cut.exact else wide
     return [round(logs[0] - pad, 3), round(logs[-1] + pad, 3)]
 
 
