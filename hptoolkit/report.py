@@ -78,7 +78,7 @@ def report(
     address = storage or storages.DEFAULT
     storages.check(address)
     if output is not None:
-        storages.check_writable(Path(output), "--output")
+        _check_output(Path(output))
     if name is None:
         _list(address, console)
         return
@@ -157,6 +157,15 @@ def about(study: Study, defined: Search | None) -> str:
         parts.append(f"axes {', '.join(map(symbol, defined.coordinates.axes))}")
     described = f"{defined.description} " if defined and defined.description else ""
     return f"{described}{'; '.join(parts)}."
+
+
+def _check_output(path: Path) -> None:
+    from hptoolkit.errors import UserError
+    from hptoolkit.storage import check_writable
+
+    if path.is_dir():
+        raise UserError(f"--output {path} is a folder: give the page's file, such as report.html.")
+    check_writable(path, "--output")
 
 
 def _refuse(options: list[str]) -> None:

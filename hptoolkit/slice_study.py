@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,8 @@ def prepare(
     space = _space(defined, source)
     coordinates = Coordinates(*defined.coordinates.axes)
     pair = _pair(asked.names)
+    if asked.factor is not None and not 1.0 < asked.factor < math.inf:
+        raise UserError(f"--factor {asked.factor:g}: a number above 1 is needed, such as 2.")
     slices.factors(pair, coordinates, space)
     kept = None if fresh else _kept(defined, pair, address)
     lattice = _lattice(pair, asked, kept) or Slice(
