@@ -116,6 +116,8 @@ def write(
         )
     defined = stored.definition_of(study)
     album = figures.make(study, defined)
+    if defined is not None and stored.SLICE not in study.user_attrs:
+        album = figures.with_slices(album, stored.slices(address, defined.name), defined)
     file = re.sub(r"[^\w.-]+", "_", study.study_name)
     path = Path(output or f"studies/{file}-report.html")
     page.write(
@@ -125,6 +127,7 @@ def write(
         album.notes,
         about=about(study, defined),
         findings=album.findings,
+        table=album.table,
     )
     for line in (*album.findings, *(f"Not shown: {note}" for note in album.notes)):
         console.print(line, markup=False, soft_wrap=True)

@@ -65,6 +65,16 @@ def newest(address: str, definition: str) -> Study | None:
     return None
 
 
+def slices(address: str, definition: str) -> list[Study]:
+    """The slices of a definition, in the order in which they were begun."""
+    return [
+        study
+        for name in names(address)
+        if name.startswith(f"{definition}-slice-")
+        and SLICE in (study := load(address, name)).user_attrs
+    ]
+
+
 def definition_of(study: Study) -> Search | None:
     """The definition that a study keeps; None for one that hptoolkit did not make."""
     stored = study.user_attrs.get(DEFINITION)

@@ -365,3 +365,12 @@ def test_findings_name_the_equals_of_the_best() -> None:
     found = findings.sentences(view, Noise(0.01, "by hand"), "")
     assert found[0].startswith("Best: λ = 1, ρ = 0.5, with value 0.8000 (run 0).")
     assert found[1] == "1 other configuration is within the noise of the best: λ 2 (0.7900)."
+
+
+def test_the_table_has_a_row_for_each_run() -> None:
+    rows = [(1.0, 0.5, 0.8, [0.1, 0.8]), (2.0, 0.5, TrialState.PRUNED, [0.1], "diverged: loss")]
+    table = album.make(study_of(rows), defined()).table
+    assert table[0] == ["run", "λ", "ρ", "λ/(1−ρ)", "value", "epochs", "time", ""]
+    assert table[1][:6] == ["0", "1", "0.5", "2", "0.8000", "2"]
+    assert table[2][4:6] == ["", "1"]
+    assert table[2][-1] == "diverged: loss"

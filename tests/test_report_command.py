@@ -83,6 +83,7 @@ def test_another_place_for_the_page(folder: Path) -> None:
     assert "--output pages is a folder" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_slice_is_a_study_that_goes_on(folder: Path) -> None:
     options = ["digits", "--slice", "lr,momentum", "--levels", "3", *QUICK, *CENTRE]
     first = outcome(run(folder, "report", *options, "--trials", "4"))
@@ -109,11 +110,18 @@ def test_a_slice_is_a_study_that_goes_on(folder: Path) -> None:
     assert [trial.user_attrs["seed"] for trial in study.trials] == [0] * 9 + [1] * 9
     assert "pooled over repeats, 9 degrees of freedom" in again["findings"][0]
 
+    # The search's own report shows the slice if the same training was run, which it was.
+    search = run(folder, "report", "digits-random")
+    assert "slice-momentum" in outcome(search)["figures"]
+    page = (folder / "studies/digits-random-report.html").read_text(encoding="utf-8")
+    assert "Held: α = 0.01." in page
+
     refused = run(folder, "report", *options, "--factor", "3")
     assert refused.returncode == 2
     assert "steps by factors of 2, and --factor asks for 3: use --fresh" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_slice_repeats_nothing(tmp_path: Path) -> None:
     options = ["digits", "--slice", "lr,weight_decay", "--levels", "2", *QUICK, *CENTRE]
     slow = [*options, "--set", "training.epochs=8", "--storage", "sqlite:///studies.db"]
@@ -138,6 +146,7 @@ def test_a_killed_slice_repeats_nothing(tmp_path: Path) -> None:
     assert {trial.user_attrs["seed"] for trial in complete} == {0}
 
 
+@pytest.mark.slow
 def test_an_own_objective_is_sliced_around_its_best(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import math\n"

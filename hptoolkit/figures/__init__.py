@@ -5,7 +5,7 @@ figures, notes = draw(study, definition)
 
 from __future__ import annotations
 
-from hptoolkit.figures.album import Album, draw, make
+from hptoolkit.figures.album import Album, draw, make, with_slices
 from hptoolkit.figures.figure import Figure
 
-__all__ = ["Album", "Figure", "draw", "make"]
+__all__ = ["Album", "Figure", "draw", "make", "with_slices"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from optuna.study import Study
 
+from hptoolkit.definition import differences
 from hptoolkit.figures import (
     best_so_far,
     boundary,
@@ -13,6 +16,7 @@ from hptoolkit.figures import (
     exponents,
     findings,
     learning_curves,
+    run_table,
     search_path,
     slice_maps,
 )
@@ -21,6 +25,7 @@ from hptoolkit.figures.figure import Figure
 from hptoolkit.figures.noise import Noise
 from hptoolkit.figures.view import StudyView, read
 from hptoolkit.sections import Search
+from hptoolkit.stored import definition_of
 
 # The dashboard reads all figures of a study anew on each refresh: bytes of JSON in all.
 LIMIT = 100_000
@@ -36,11 +41,13 @@ class Album:
         figures: Those that can be drawn, 100 kB of JSON at most in all.
         notes: A sentence for each that cannot, and on runs that figures leave out.
         findings: What was found, in sentences.
+        table: The titles and a row of each run, as texts.
     """
 
     figures: list[Figure]
     notes: list[str]
     findings: list[str]
+    table: list[list[str]]
 
 
 def draw(study: Study, definition: Search | None) -> tuple[list[Figure], list[str]]:
@@ -68,7 +75,32 @@ def make(study: Study, definition: Search | None) -> Album:
             f"Figures draw {view.drawn} of the {len(view.runs)} runs, the best among them; numbers "
             "are those of all."
         )
-    return Album(figures, notes, findings.sentences(view, noise, learned))
+    found = findings.sentences(view, noise, learned)
+    return Album(figures, notes, found, run_table.rows(view))
+
+
+def with_slices(album: Album, slices: Sequence[Study], definition: Search) -> Album:
+    """The album with the figures of slices that were run around the study's configurations.
+
+    A slice takes the place of what the study's own runs show of it. Those of another network,
+    data or training than the study's are left out.
+    """
+    figures = {figure.id: figure for figure in album.figures}
+    for study in slices:
+        cut = definition_of(study)
+        if cut is None or differences(_trained(definition), _trained(cut)):
+            continue
+        view = read(study, cut)
+        drawn = slice_maps.draw(view, noises.of(view, cut))
+        if not isinstance(drawn, str):
+            figures |= {figure.id: figure for figure in drawn}
+    return replace(album, figures=list(figures.values()))
+
+
+def _trained(definition: Search) -> dict[str, Any]:
+    """What decides the result at given parameters."""
+    fields = {"name", "data", "model", "training", "metric", "objective", "vary"}
+    return definition.model_dump(mode="json", include=fields)
 
 
 def size(figures: list[Figure]) -> int:

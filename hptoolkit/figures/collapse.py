@@ -45,7 +45,7 @@ def draw(view: StudyView, noise: Noise | None, learned: Learned | str) -> Figure
     if isinstance(learned, Learned):
         places = [learned.place(view, point) for point in view.points]
         panels.append(Panel(learned.coordinate(), places, share(view, places)))
-    titles = [f"explains {_percent(panel.share)} alone" for panel in panels]
+    titles = [f"alone explains {_percent(panel.share)}" for panel in panels]
     figure = blank(len(panels), 1, titles, shared_yaxes=True)
     for column, panel in enumerate(panels, 1):
         _draw(figure, view, panel, pair.raw[1], column)
@@ -112,7 +112,7 @@ def _heights(view: StudyView) -> list[float] | None:
 def _colours(view: StudyView, pair: Pair) -> dict[str, Any]:
     """The partner's colours, by its logarithm to base 2, with its values at the ticks."""
     logs = sorted({round(math.log2(view.place(p, pair.raw[1])), 3) for p in view.points})
-    ticks = np.linspace(logs[0], logs[-1], min(len(logs), 6)).tolist()
+    ticks = logs if len(logs) <= 8 else np.linspace(logs[0], logs[-1], 6).tolist()
     return {
         "colorscale": "Cividis",
         "colorbar": {

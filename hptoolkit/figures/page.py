@@ -18,6 +18,9 @@ figure { margin: 0 0 2.5em; }
 figcaption, .notes { color: #444; max-width: 52em; }
 .about { color: #666; margin-top: 0; }
 li { margin: .3em 0; }
+table { border-collapse: collapse; font-size: .85em; margin-top: 1em; }
+td, th { padding: .15em .7em; text-align: right; border-bottom: 1px solid #eee; }
+td:last-child { text-align: left; }
 """
 
 
@@ -29,6 +32,7 @@ def write(
     *,
     about: str = "",
     findings: Sequence[str] = (),
+    table: Sequence[Sequence[str]] = (),
 ) -> None:
     """Write the page; nothing is left of it if that fails.
 
@@ -39,11 +43,12 @@ def write(
         notes: What could not be shown, a sentence each.
         about: What the study is, in a sentence.
         findings: What was found, a sentence each.
+        table: Rows of the runs, the first one their titles.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(html(study_name, figures, notes, about, findings), encoding="utf-8")
+        part.write_text(html(study_name, figures, notes, about, findings, table), encoding="utf-8")
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -55,6 +60,7 @@ def html(
     notes: Sequence[str],
     about: str,
     findings: Sequence[str],
+    table: Sequence[Sequence[str]],
 ) -> str:
     """The page's text."""
     from plotly.offline import get_plotlyjs
@@ -69,6 +75,7 @@ def html(
         _listed("What was found", findings),
         *(_section(figure) for figure in figures),
         _listed("What cannot be shown", notes),
+        _tabulated(table),
         "</body></html>",
     ]
     return "\n".join(part for part in parts if part)
@@ -92,3 +99,15 @@ def _listed(title: str, sentences: Sequence[str]) -> str:
         return ""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     return f'<h2>{escape(title)}</h2><ul class="notes">{items}</ul>'
+
+
+def _tabulated(table: Sequence[Sequence[str]]) -> str:
+    if not table:
+        return ""
+    rows = [
+        "".join(f"<{cell}>{escape(text)}</{cell}>" for text in row)
+        for cell, row in zip(("th", *["td"] * len(table)), table, strict=False)
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    summary = f"<summary>{len(table) - 1} runs</summary>"
+    return f"<h2>All runs</h2><details>{summary}<table>{body}</table></details>"

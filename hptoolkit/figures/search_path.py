@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hptoolkit.axes import rounded
 from hptoolkit.figures.axes_pair import Pair, pairs
 from hptoolkit.figures.figure import (
     BLACK,
@@ -26,7 +27,9 @@ def draw(view: StudyView) -> Figure | str:
     """The figure, or why there is none."""
     if view.slice_of is not None:
         return "A slice is no search: it has no path."
-    shown = pairs(view)[:_ROWS]
+    known = pairs(view)
+    moved = [pair for pair in known if _moves(view, pair)]
+    shown = (moved or known)[:_ROWS]
     if not shown:
         return (
             "The search path needs coordinates over two parameters that the runs vary, such as "
@@ -43,6 +46,11 @@ def draw(view: StudyView) -> Figure | str:
     scale = colours(values, metric_label(view.metric), maximize=view.maximize)
     figure.update_layout(coloraxis=scale, showlegend=True)
     return Figure("search-path", "The path of the search", _caption(view, shown), figure)
+
+
+def _moves(view: StudyView, pair: Pair) -> bool:
+    """Whether a step changed the partner."""
+    return len({rounded(view.place(step.run, pair.raw[1])) for step in view.steps}) > 1
 
 
 def _panel(figure: Any, view: StudyView, axes: tuple[str, str], row: int, column: int) -> None:
@@ -80,6 +88,8 @@ def _panel(figure: Any, view: StudyView, axes: tuple[str, str], row: int, column
     )  # fmt: skip
     for update, name in ((figure.update_xaxes, axes[0]), (figure.update_yaxes, axes[1])):
         update(**axis(name, [view.place(run, name) for run in runs]), **where)
+    if column > 1:
+        figure.update_yaxes(title_text="", **where)  # the same as on the left
 
 
 def _numbers(steps: list[Run]) -> list[str]:

@@ -166,6 +166,8 @@ def _panel(figure: Any, view: StudyView, cut: Cut, axes: tuple[str, str], column
         (figure.update_yaxes, axes[1], places[1]),
     ):
         update(**axis(name, found), range=_padded(found, cut), **where)
+    if column > 1:
+        figure.update_yaxes(title_text="", **where)  # the same as on the left
 
 
 def _is_lattice(xs: Sequence[float], ys: Sequence[float]) -> bool:
