@@ -1,12 +1,13 @@
 """How near is training to the limit of this machine?
 
-    python benchmarks/training.py [peak] [where] [loader] [processes] [bookkeeping]
+    python benchmarks/training.py [peak] [where] [loader] [processes] [bookkeeping] [checkpoints]
 
 peak         images/s, and the share of the machine's own float32 torch.mm rate, per width
 where        what a step's time goes to, by the profiler
 loader       against torchvision's transforms in a DataLoader, the loop that most people write
 processes    two processes with one thread each, sharing one data file, against one
 bookkeeping  evaluation, reports and the rest against the training steps of an epoch
+checkpoints  writing one after an epoch
 (none: all of them; with --device cuda: time to 94 % on CIFAR-10 and images/s, needs the data)
 
 On the CPU everything runs on one thread and is timed in the process's own CPU seconds, alternately
@@ -21,15 +22,19 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from training_compared import loader, processes
-from training_workload import a_step, a_trainer, cpu_seconds, random_arrays, spread
+from training_workload import a_split, a_step, a_trainer, cpu_seconds, random_arrays, spread
 
 from hptoolkit.training import DataConfig, ModelConfig, TrainingConfig, set_up_device, train
 from hptoolkit.training import data as datasets
+from hptoolkit.training.checkpoint import Checkpoint
 
 MATRICES = (512, 1024, 2048)
 
@@ -115,6 +120,28 @@ def bookkeeping(widths: list[int], batch: int, rounds: int) -> None:
         print(f"{width:5}  {spread(evaluation, '.2%')}  {spread(rest, '.2%')}", flush=True)
 
 
+def checkpoints(widths: list[int], batch: int, rounds: int) -> None:
+    """Writing one by the wall clock; beside it an epoch of CIFAR-10's training split, by rate."""
+    images = round(50_000 * (1 - DataConfig().validation_fraction))
+    print(f"width  megabytes  milliseconds           share of an epoch of {images} images")
+    for width in widths:
+        trainer = a_trainer(a_split(1600), batch, ModelConfig(width=width))
+        an_image = cpu_seconds(lambda: trainer.epoch(0).item()) / (trainer.steps_per_epoch * batch)  # noqa: B023
+        seconds = []
+        with tempfile.TemporaryDirectory() as folder:
+            kept = Checkpoint(Path(folder) / "0.pt", "benchmark")
+            for _ in range(rounds):
+                start = time.perf_counter()
+                kept.save(trainer, {})
+                seconds.append(time.perf_counter() - start)
+            megabytes = kept.path.stat().st_size / 1e6
+        shares = [each / (an_image * images) for each in seconds]
+        print(
+            f"{width:5}  {megabytes:9.1f}  {spread([1000 * each for each in seconds], '.1f'):21}  "
+            f"{spread(shares, '.3%')}"
+        )
+
+
 def cuda(device: str, rounds: int) -> None:
     """Page's run at width 64 on all training images, the test set looked at: time to 94 %."""
     set_up_device(device)
@@ -137,7 +164,7 @@ def cuda(device: str, rounds: int) -> None:
 
 
 def main() -> None:
-    sections = ["peak", "where", "loader", "processes", "bookkeeping"]
+    sections = ["peak", "where", "loader", "processes", "bookkeeping", "checkpoints"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -162,6 +189,7 @@ def main() -> None:
         "loader": lambda: loader(widths[:1], batch, rounds),
         "processes": lambda: processes(widths[0], batch, rounds),
         "bookkeeping": lambda: bookkeeping(widths, batch, rounds),
+        "checkpoints": lambda: checkpoints(widths, batch, rounds),
     }
     for section in arguments.sections:
         print(f"\n{section}")

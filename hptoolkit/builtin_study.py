@@ -16,6 +16,7 @@ from hptoolkit.training.data import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import torch
     from optuna.trial import Trial
@@ -35,8 +36,12 @@ def prepare(
     start: str,
     data_dir: str | None,
     device: str,
+    checkpoints: Path | None = None,
 ) -> Task:
-    """A task for a definition, everything checked and loaded. Raises UserError for bad input."""
+    """A task for a definition, everything checked and loaded. Raises UserError for bad input.
+
+    `checkpoints`: see `Objective`.
+    """
     why = ""
     if name is None:
         name, reason = default_study.choose(data_dir)
@@ -64,7 +69,7 @@ def prepare(
         )
     return Task(
         defined=defined,
-        objective=_objective(defined, split, chosen),
+        objective=_objective(defined, split, chosen, checkpoints),
         what=f"{len(split.train)} images of {defined.data.name} to train on and "
         f"{len(split.validation)} to validate",
         why=why,
@@ -139,9 +144,9 @@ def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry) -> str:
 
 
 def _objective(
-    defined: StudyDefinition, split: Split, device: torch.device
+    defined: StudyDefinition, split: Split, device: torch.device, checkpoints: Path | None
 ) -> Callable[[Progress], Callable[[Trial], float]]:
-    return lambda progress: Objective(defined, split, device, progress.epoch_ended)
+    return lambda progress: Objective(defined, split, device, progress.epoch_ended, checkpoints)
 
 
 def _note(defined: StudyDefinition, symmetry: Symmetry) -> str:

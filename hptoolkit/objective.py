@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,7 +18,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import UserError
 from hptoolkit.storage import PRUNED_REASON, SEED
-from hptoolkit.training import EpochReport, Seeds, train
+from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
+from hptoolkit.training.checkpoint import remove
 from hptoolkit.training.data import Split
 
 HISTORY = "history"  # user attribute of a trial: its epochs
@@ -56,7 +60,10 @@ class Objective:
         definition: What to train and search.
         data: The split to train and validate on.
         device: Where to train.
-        on_epoch: Called after each epoch with the trial and its report.
+        on_epoch: Called after each epoch with the trial and its report; for a trial that goes on
+            from a checkpoint, first for the epochs it has behind it.
+        checkpoints: The folder of checkpoints, from which a trial that was put back goes on; None:
+            it starts anew.
     """
 
     def __init__(
@@ -65,11 +72,13 @@ class Objective:
         data: Split,
         device: torch.device,
         on_epoch: Callable[[Trial, EpochReport], None] = lambda trial, epoch: None,
+        checkpoints: Path | None = None,
     ) -> None:
         self.definition = definition
         self.data = data
         self.device = device
         self.on_epoch = on_epoch
+        self.checkpoints = checkpoints
 
     def __call__(self, trial: Trial) -> float:
         """The metric after the last epoch. Raises TrialPruned for a pruned or diverged run."""
@@ -83,24 +92,7 @@ class Objective:
             "training": training.model_dump(mode="json"),
         }
         trial.set_user_attr(CONFIG, config)
-        history: list[dict[str, float]] = []
-
-        def report(epoch: EpochReport) -> None:
-            history.append(_finite(dataclasses.asdict(epoch)))
-            self.on_epoch(trial, epoch)
-            trial.report(getattr(epoch, self.definition.metric.name), epoch.epoch)
-            if epoch.epoch < training.epochs and trial.should_prune():
-                reason = f"{self.definition.pruner} pruner after epoch {epoch.epoch}"
-                trial.set_user_attr(PRUNED_REASON, reason)
-                raise optuna.TrialPruned(reason)
-
-        try:
-            seeds = Seeds.same(0).vary(self.definition.vary, seed)
-            result = train(
-                training, self.data, model=model, seed=seeds, device=self.device, report=report
-            )
-        finally:
-            trial.set_user_attr(HISTORY, history)
+        result = self._train(trial, model, training, seed)
         value = float(getattr(result, self.definition.metric.name))
         if result.diverged is None and not math.isfinite(value):
             reason = f"{self.definition.metric.name} is {value}"
@@ -112,11 +104,60 @@ class Objective:
         trial.set_user_attr("images_per_second", round(result.images_per_second, 1))
         return value
 
+    def _train(
+        self, trial: Trial, model: ModelConfig, training: TrainingConfig, seed: int
+    ) -> Result:
+        """The training, its epochs reported and kept with the trial. Raises TrialPruned."""
+        history: list[dict[str, float]] = []
+        reported = trial.study._storage.get_trial(trial._trial_id).intermediate_values
+
+        def resumed(epoch: EpochReport) -> None:
+            history.append(_finite(dataclasses.asdict(epoch)))
+            self.on_epoch(trial, epoch)
+
+        def report(epoch: EpochReport) -> None:
+            resumed(epoch)
+            if epoch.epoch not in reported:  # Optuna keeps the first value, and warns of another
+                trial.report(getattr(epoch, self.definition.metric.name), epoch.epoch)
+            let_go_on = epoch.epoch < max(reported, default=0)
+            if epoch.epoch < training.epochs and not let_go_on and trial.should_prune():
+                reason = f"{self.definition.pruner} pruner after epoch {epoch.epoch}"
+                trial.set_user_attr(PRUNED_REASON, reason)
+                raise optuna.TrialPruned(reason)
+
+        checkpoint = None
+        if self.checkpoints:
+            checkpoint = checkpoint_file(self.checkpoints, trial.study.study_name, trial.number)
+        try:
+            return train(
+                training,
+                self.data,
+                model=model,
+                seed=Seeds.same(0).vary(self.definition.vary, seed),
+                device=self.device,
+                checkpoint=checkpoint,
+                report=report,
+                resumed=resumed,
+            )
+        except Exception:  # pruned or failed; an interrupted trial will be put back and go on
+            if checkpoint:
+                remove(checkpoint)
+            raise
+        finally:
+            trial.set_user_attr(HISTORY, history)
+
     def _seed(self, trial: Trial) -> int:
         if SEED in trial.user_attrs:  # a trial that was put back keeps its seed
             return int(trial.user_attrs[SEED])
         earlier = trial.study.get_trials(deepcopy=False)
         return self.definition.seed + sum(_is_repeat(t, trial) for t in earlier)
+
+
+def checkpoint_file(folder: Path, study_name: str, number: int) -> Path:
+    """Where a trial keeps its checkpoint: the same for every process that runs it."""
+    safe = re.sub(r"[^\w.-]", "_", study_name)[:80]
+    digest = hashlib.sha256(study_name.encode()).hexdigest()[:8]
+    return folder / f"{safe}-{digest}" / f"{number}.pt"
 
 
 def _is_repeat(earlier: FrozenTrial, trial: Trial) -> bool:

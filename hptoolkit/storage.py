@@ -37,6 +37,11 @@ def is_url(address: str) -> bool:
     return "://" in address
 
 
+def checkpoint_folder(address: str) -> Path:
+    """Where the trials of a storage keep their checkpoints: beside its file, or under studies/."""
+    return (Path(DEFAULT) if is_url(address) else Path(address)).with_name("checkpoints")
+
+
 def check(address: str) -> None:
     """Refuse an address that cannot hold studies, before anything is written.
 

@@ -99,7 +99,14 @@ def study(
         from hptoolkit import builtin_study
 
         task = builtin_study.prepare(
-            name, fields or (), changes, coordinates, start, data_dir, device
+            name,
+            fields or (),
+            changes,
+            coordinates,
+            start,
+            data_dir,
+            device,
+            checkpoints=storages.checkpoint_folder(address),
         )
     else:
         from hptoolkit import own_study

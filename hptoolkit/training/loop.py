@@ -6,7 +6,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from hptoolkit.errors import UserError
 from hptoolkit.training import model as networks
 from hptoolkit.training import optimizers
+from hptoolkit.training.checkpoint import Checkpoint, fingerprint
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 from hptoolkit.training.data import Array, Split, checked, split
 from hptoolkit.training.seeds import Seeds
@@ -73,7 +75,9 @@ def train(
     seed: int | Seeds = 0,
     device: str | torch.device = "cpu",
     compiled: bool = False,
+    checkpoint: Path | None = None,
     report: Callable[[EpochReport], None] = lambda epoch: None,
+    resumed: Callable[[EpochReport], None] = lambda epoch: None,
 ) -> Result:
     """Train `model` on `data` and validate it after every epoch.
 
@@ -83,7 +87,11 @@ def train(
         (batch, channels, height, width) to logits (a copy of it is trained), or a function that
         makes one, called under the seed.
     compiled: compile the network, with CUDA graphs (CUDA only).
+    checkpoint: a file, written after each epoch and its report, deleted when this returns. If an
+        interrupted run of the same call left it, this one goes on after its last epoch and returns
+        the same to the bit (but for times); any other file is passed over and replaced.
     report: called after each epoch (but the one that diverged); what it raises ends the run.
+    resumed: called first, for each epoch that the checkpoint brings back and `report` was told of.
 
     The same seed, device and thread count give the same result to the bit; the caller's random
     state is left alone. Raises UserError for input that cannot work.
@@ -92,28 +100,72 @@ def train(
     device = torch.device(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         trainer = prepare(config, data, model, seed, device, compiled)
-        history: list[EpochReport] = []
-        training_seconds, diverged, stopped_early = 0.0, None, False
-        while len(history) < config.epochs and not (diverged or stopped_early):
-            epoch_start = time.perf_counter()
-            train_loss = trainer.epoch(len(history)).item()
-            training_seconds += time.perf_counter() - epoch_start
-            history.append(_report(trainer, len(history) + 1, train_loss, epoch_start))
-            diverged = _divergence(history[-1], trainer.classes)
-            stopped_early = diverged is None and _out_of_patience(config, history)
-            if diverged is None:
-                report(history[-1])
+        kept = None
+        if checkpoint is not None:
+            described = model if isinstance(model, ModelConfig) else None
+            kept = Checkpoint(checkpoint, fingerprint(trainer, described, _seeds(seed)))
+        past = _past(kept, trainer, start)
+        for epoch in past.history:
+            resumed(epoch)
+        diverged = _epochs(trainer, past, kept, report)
+        if kept:
+            kept.remove()
+        history = past.history
         images = len(history) * trainer.steps_per_epoch * config.batch_size
         return Result(
             history=tuple(history),
             validation_accuracy=history[-1].validation_accuracy,
             validation_loss=history[-1].validation_loss,
-            seconds=time.perf_counter() - start,
-            images_per_second=images / training_seconds,
+            seconds=time.perf_counter() - past.start,
+            images_per_second=images / past.training_seconds,
             diverged=diverged,
-            stopped_early=stopped_early,
+            stopped_early=diverged is None and _out_of_patience(config, history),
             weights=trainer.state(),
         )
+
+
+@dataclass
+class _Past:
+    """What a run has behind it. `start`: of all its seconds, on this process's clock."""
+
+    history: list[EpochReport]
+    training_seconds: float
+    start: float
+
+
+def _past(kept: Checkpoint | None, trainer: Trainer, start: float) -> _Past:
+    """An earlier process's part of the run, if it left a checkpoint."""
+    saved = kept.load(trainer) if kept else None
+    if saved is None:
+        return _Past([], 0.0, start)
+    history = [EpochReport(**epoch) for epoch in saved["history"]]
+    return _Past(history, saved["training_seconds"], start - saved["seconds"])
+
+
+def _epochs(
+    trainer: Trainer,
+    past: _Past,
+    kept: Checkpoint | None,
+    report: Callable[[EpochReport], None],
+) -> str | None:
+    """Train until the last epoch, the end of patience or divergence; why it diverged, or None."""
+    config, history = trainer.config, past.history
+    while len(history) < config.epochs and not _out_of_patience(config, history):
+        start = time.perf_counter()
+        train_loss = trainer.epoch(len(history)).item()
+        past.training_seconds += time.perf_counter() - start
+        history.append(_report(trainer, len(history) + 1, train_loss, start))
+        if diverged := _divergence(history[-1], trainer.classes):
+            return diverged
+        report(history[-1])
+        if kept:
+            progress = {
+                "history": [asdict(epoch) for epoch in history],
+                "training_seconds": past.training_seconds,
+                "seconds": time.perf_counter() - past.start,
+            }
+            kept.save(trainer, progress)
+    return None
 
 
 def prepare(
@@ -132,11 +184,15 @@ def prepare(
             f"take a smaller batch, or more data"
         )
     optimizers.warn_if_stochastic(config, len(parts.train))
-    seeds = seed if isinstance(seed, Seeds) else Seeds.same(seed)
+    seeds = _seeds(seed)
     torch.manual_seed(seeds.init)
     trainer = Trainer(config, parts, _network(model, parts), seeds, device, compiled)
     torch.manual_seed(seeds.augment)
     return trainer
+
+
+def _seeds(seed: int | Seeds) -> Seeds:
+    return seed if isinstance(seed, Seeds) else Seeds.same(seed)
 
 
 def _split_pair(pair: tuple[Array, Array]) -> Split:

@@ -32,6 +32,13 @@ class Together:
         for optimizer in self.optimizers:
             optimizer.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+
 
 AnyOptimizer = torch.optim.Optimizer | Together
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -129,6 +131,30 @@ class Trainer:
         network = self.average.network if self.average else self.network
         weights = network.state_dict().items()
         return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights}
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that changes in a run, by reference: `restore` makes the same steps follow."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.network.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "order": self.order_generator.get_state(),
+            "augment": self.augment_generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to a snapshot of the same run. Sets torch's global generator (dropout's)."""
+        self.network.load_state_dict(snapshot["network"])
+        if self.average:
+            self.average.network.load_state_dict(snapshot["average"])
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.order_generator.set_state(snapshot["order"])
+        self.augment_generator.set_state(snapshot["augment"])
+        torch.set_rng_state(snapshot["torch"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(snapshot["cuda"], self.device)
 
 
 @torch.no_grad()
