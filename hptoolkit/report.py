@@ -88,9 +88,10 @@ def report(
         _refuse([option for option, value in given.items() if value])
         study, ending = stored.find(address, name), None
     else:
-        from hptoolkit import slice_study
+        from hptoolkit.slices import study as slice_study
+        from hptoolkit.slices.options import Asked
 
-        asked = slice_study.Asked(pair, levels, factor, repeats, tuple(at or ()))
+        asked = Asked(pair, levels, factor, repeats, tuple(at or ()))
         plan = slice_study.prepare(
             name, asked, fields or (), address, data_dir, device, fresh=fresh
         )

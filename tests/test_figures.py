@@ -19,11 +19,12 @@ from hptoolkit.figures.axes_pair import pairs
 from hptoolkit.figures.collapse import shares_explained
 from hptoolkit.figures.exponents import Learned, Trade, learn
 from hptoolkit.figures.noise import Noise, binomial, equals_of_best, pooled
+from hptoolkit.figures.reading import read
 from hptoolkit.figures.variance import explained
-from hptoolkit.figures.view import StudyView, read
+from hptoolkit.figures.view import StudyView
 from hptoolkit.monomials import Factor
 from hptoolkit.sections import CoordinatesSection
-from hptoolkit.slices import Slice, points
+from hptoolkit.slices.lattice import Slice, points
 
 SPACE: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-3, 100.0, log=True),

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from hptoolkit import Coordinates, StudyExhausted, UserError
 from hptoolkit.samplers import DesignSampler
-from hptoolkit.slices import Slice, factors, points
+from hptoolkit.slices.lattice import Slice, factors, points
 
 COORDINATES = Coordinates("lr/(1-momentum)", "1-momentum")
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {

@@ -23,7 +23,8 @@ from hptoolkit.figures import (
 from hptoolkit.figures import noise as noises
 from hptoolkit.figures.figure import Figure
 from hptoolkit.figures.noise import Noise
-from hptoolkit.figures.view import StudyView, read
+from hptoolkit.figures.reading import read
+from hptoolkit.figures.view import StudyView
 from hptoolkit.sections import Search
 from hptoolkit.stored import definition_of
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import BaseDistribution
 from optuna.pruners import NopPruner
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
-from hptoolkit import definition, slices, stored
+from hptoolkit import definition, stored
 from hptoolkit import storage as storages
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.definition import OwnObjective, StudyDefinition
@@ -22,7 +21,9 @@ from hptoolkit.opening import open_study
 from hptoolkit.samplers import DesignSampler
 from hptoolkit.samplers._history import MAX_CRASHES
 from hptoolkit.sections import Search
-from hptoolkit.slices import Slice
+from hptoolkit.slices import lattice, options
+from hptoolkit.slices.lattice import Slice
+from hptoolkit.slices.options import Asked
 from hptoolkit.summary import best_trial
 
 if TYPE_CHECKING:
@@ -31,26 +32,6 @@ if TYPE_CHECKING:
     from hptoolkit.progress import Progress
     from hptoolkit.runner import Ending
 
-LEVELS, FACTOR, REPEATS = (7, 7), 2.0, 1
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a slice; None where it leaves the choice to us.
-
-    Attributes:
-        names: Two raw parameters, comma-separated.
-        levels: `7`, or `11,7` for each of the two.
-        factor, repeats: See `Slice`.
-        at: `name=value` of the centre.
-    """
-
-    names: str
-    levels: str | None = None
-    factor: float | None = None
-    repeats: int | None = None
-    at: tuple[str, ...] = ()
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -58,7 +39,7 @@ class Plan:
 
     Attributes:
         defined: The definition, its start the slice's centre.
-        lattice: The slice.
+        chosen: Its lattice.
         space: Raw parameters' distributions.
         points: The lattice's points, in order.
         notes: What to tell about it.
@@ -66,7 +47,7 @@ class Plan:
     """
 
     defined: Search
-    lattice: Slice
+    chosen: Slice
     space: dict[str, BaseDistribution]
     points: list[dict[str, Any]]
     notes: list[str]
@@ -85,26 +66,22 @@ def prepare(
 ) -> Plan:
     """A slice of a stored study or of a definition, everything checked. Raises UserError."""
     defined, source = _source(name, tuple(fields), address)
-    space = _space(defined, source)
+    best = best_trial(source) if source else None
+    space = _space(defined, best)
     coordinates = Coordinates(*defined.coordinates.axes)
-    pair = _pair(asked.names)
-    if asked.factor is not None and not 1.0 < asked.factor < math.inf:
-        raise UserError(f"--factor {asked.factor:g}: a number above 1 is needed, such as 2.")
-    slices.factors(pair, coordinates, space)
-    kept = None if fresh else _kept(defined, pair, address)
-    lattice = _lattice(pair, asked, kept) or Slice(
-        pair,
-        _centre(defined, source, asked, space),
-        _levels(asked.levels),
-        asked.factor or FACTOR,
-        asked.repeats or REPEATS,
-    )
-    points, notes = slices.points(lattice, coordinates, space)
-    budget = len(points) * (lattice.repeats + MAX_CRASHES)
-    changes = {"start": lattice.centre, "pruner": "none", "trials": budget}
+    lattice.factors(options.pair(asked), coordinates, space)
+    kept = None if fresh else _kept(defined, options.pair(asked), address)
+    if kept is None:
+        centre = dict(defined.start) | (dict(best.params) if best else {})
+        chosen = options.begun(asked, centre, space)
+    else:
+        chosen = options.continued(asked, kept)
+    points, notes = lattice.points(chosen, coordinates, space)
+    budget = len(points) * (chosen.repeats + MAX_CRASHES)
+    changes = {"start": chosen.centre, "pruner": "none", "trials": budget}
     defined = defined.model_copy(update=changes)
     objective = _objective(defined, data_dir, device)
-    return Plan(defined, lattice, space, points, notes, objective)
+    return Plan(defined, chosen, space, points, notes, objective)
 
 
 def open_slice(plan: Plan, address: str, *, fresh: bool) -> Study:
@@ -114,11 +91,11 @@ def open_slice(plan: Plan, address: str, *, fresh: bool) -> Study:
         search_space=plan.space,
         points=plan.points,
         seed=plan.defined.seed,
-        repeats=plan.lattice.repeats,
+        repeats=plan.chosen.repeats,
     )
-    kind = _kind(plan.lattice.names)
+    kind = _kind(plan.chosen.names)
     study = open_study(plan.defined, kind, sampler, NopPruner(), address, fresh=fresh, raw=False)
-    study.set_user_attr(stored.SLICE, json.loads(json.dumps(asdict(plan.lattice))))
+    study.set_user_attr(stored.SLICE, json.loads(json.dumps(asdict(plan.chosen))))
     return study
 
 
@@ -196,35 +173,15 @@ def _source(name: str, fields: tuple[str, ...], address: str) -> tuple[Search, S
     return defined, stored.newest(address, defined.name)
 
 
-def _space(defined: Search, source: Study | None) -> dict[str, BaseDistribution]:
+def _space(defined: Search, best: FrozenTrial | None) -> dict[str, BaseDistribution]:
     if defined.distributions is not None:
         return dict(defined.distributions)
-    best = source and best_trial(source)
-    if not best:
+    if best is None:
         raise UserError(
             "The objective's search space is not known before one of its trials is complete: run "
             "the study first."
         )
     return dict(best.distributions)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if len(names) != 2:
-        raise UserError(
-            f"--slice {text!r} names {len(names)} parameters: two, comma-separated, are needed, "
-            "such as lr,momentum."
-        )
-    return names[0], names[1]
-
-
-def _levels(text: str | None) -> tuple[int, int]:
-    if text is None:
-        return LEVELS
-    parts = text.split(",")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) > 1 for part in parts):
-        raise UserError(f"--levels {text!r}: a number above 1, or two as in 11,7, are needed.")
-    return int(parts[0]), int(parts[-1])
 
 
 def _kind(pair: tuple[str, str]) -> str:
@@ -241,79 +198,6 @@ def _kept(defined: Search, pair: tuple[str, str], address: str) -> Slice | None:
         return None
     levels = (int(kept["levels"][0]), int(kept["levels"][1]))
     return Slice(pair, dict(kept["centre"]), levels, kept["factor"], kept["repeats"])
-
-
-def _lattice(pair: tuple[str, str], asked: Asked, kept: Slice | None) -> Slice | None:
-    """The stored slice with what may be changed, which is to repeat it and to enlarge it."""
-    if kept is None:
-        return None
-    for name, value in _assigned(asked.at).items():
-        if str(kept.centre.get(name)) != value and not _equal(kept.centre.get(name), value):
-            raise UserError(
-                f"The stored slice has {name} = {kept.centre.get(name)} at its centre, and --at "
-                f"asks for {value}: use --fresh to begin another."
-            )
-    if asked.factor not in (None, kept.factor):
-        raise UserError(
-            f"The stored slice steps by factors of {kept.factor:g}, and --factor asks for "
-            f"{asked.factor:g}: use --fresh to begin another."
-        )
-    levels = _levels(asked.levels) if asked.levels else kept.levels
-    return Slice(pair, kept.centre, levels, kept.factor, asked.repeats or kept.repeats)
-
-
-def _equal(value: Any, text: str) -> bool:
-    try:
-        return float(value) == float(text)
-    except (TypeError, ValueError):
-        return False
-
-
-def _centre(
-    defined: Search, source: Study | None, asked: Asked, space: Mapping[str, BaseDistribution]
-) -> dict[str, Any]:
-    """The best configuration known, else the definition's start, changed by --at."""
-    best = best_trial(source) if source else None
-    centre = dict(best.params) if best else dict(defined.start)
-    for name, text in _assigned(asked.at).items():
-        if name not in space:
-            raise UserError(
-                f"--at names {name!r}, which the study does not search: {nearest(name, space)}."
-            )
-        centre[name] = _value(name, text, space[name])
-    missing = [name for name in space if name not in centre]
-    if missing:
-        raise UserError(f"The slice's centre lacks {', '.join(missing)}: give it by --at.")
-    return {name: centre[name] for name in space}
-
-
-def _assigned(assignments: Iterable[str]) -> dict[str, str]:
-    pairs = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name.strip() or not text.strip():
-            raise UserError(f"--at {assignment!r} is not NAME=VALUE, such as lr=0.5.")
-        pairs[name.strip()] = text.strip()
-    return pairs
-
-
-def _value(name: str, text: str, distribution: BaseDistribution) -> Any:
-    choices = getattr(distribution, "choices", None)
-    if choices is not None:
-        for choice in choices:
-            if str(choice) == text:
-                return choice
-        raise UserError(f"--at {name}={text}: one of {', '.join(map(str, choices))} is needed.")
-    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-    whole = type(low) is int
-    try:
-        value = int(text) if whole else float(text)
-    except ValueError:
-        value = None
-    if value is None or not low <= value <= high:
-        kind = "whole number" if whole else "number"
-        raise UserError(f"--at {name}={text}: a {kind} from {low:g} to {high:g} is needed.")
-    return value
 
 
 def _objective(
