@@ -96,7 +96,9 @@ def connect(address: str) -> BaseStorage:
         if is_url(address):
             return RDBStorage(address)
         Path(address).parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(address))
+        # Absolute: the journal's lock is a symbolic link to it, whose age Optuna reads through the
+        # link. One that leads nowhere would never be too old, and a killed process's lock stay.
+        return JournalStorage(JournalFileBackend(str(Path(address).absolute())))
 
 
 def latest(base: str, names: Iterable[str]) -> str | None:

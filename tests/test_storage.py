@@ -121,3 +121,14 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     study = optuna.create_study(storage=storage.connect(f"sqlite:///{tmp_path / 'new.db'}"))
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=1)
     storage.check(f"sqlite:///{tmp_path / 'new.db'}")
+
+
+def test_the_lock_of_a_killed_process_can_be_told_to_be_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna breaks a lock whose file does not change for 30 s, if it can follow the link."""
+    monkeypatch.chdir(tmp_path)
+    backend = storage.connect("studies/studies.log")._backend  # type: ignore[attr-defined]
+    backend._lock.acquire()
+    assert (tmp_path / "studies" / "studies.log.lock").stat().st_mtime > 0
+    backend._lock.release()
