@@ -80,7 +80,7 @@ def prepare(
     budget = len(points) * (chosen.repeats + MAX_CRASHES)
     changes = {"start": chosen.centre, "pruner": "none", "trials": budget}
     defined = defined.model_copy(update=changes)
-    objective = _objective(defined, data_dir, device)
+    objective = _objective(defined, address, data_dir, device)
     return Plan(defined, chosen, space, points, notes, objective)
 
 
@@ -201,7 +201,7 @@ def _kept(defined: Search, pair: tuple[str, str], address: str) -> Slice | None:
 
 
 def _objective(
-    defined: Search, data_dir: str | None, device: str
+    defined: Search, address: str, data_dir: str | None, device: str
 ) -> Callable[[Progress], Callable[[Trial], float]]:
     if isinstance(defined, OwnObjective):
         from hptoolkit.own_objective import resolve
@@ -216,4 +216,5 @@ def _objective(
     split = data.split(data.load(built_in.data.name, data_dir), built_in.data)
     check_batch(built_in, split)
     chosen = set_up_device(device)
-    return lambda progress: Objective(built_in, split, chosen, progress.epoch_ended)
+    kept = storages.checkpoint_folder(address)
+    return lambda progress: Objective(built_in, split, chosen, progress.epoch_ended, kept)
