@@ -16,7 +16,7 @@ from hptoolkit import definition
 from hptoolkit.figures import album, best_so_far, boundary, draw, findings, slice_maps
 from hptoolkit.figures import noise as noises
 from hptoolkit.figures.axes_pair import pairs
-from hptoolkit.figures.collapse import shares_explained
+from hptoolkit.figures.collapse import shares_by_side, shares_explained
 from hptoolkit.figures.exponents import Learned, Trade, learn
 from hptoolkit.figures.noise import Noise, binomial, equals_of_best, pooled
 from hptoolkit.figures.reading import read
@@ -126,6 +126,21 @@ def test_the_right_coordinate_explains_what_the_raw_axis_does_not() -> None:
     assert shares["lr/(1-momentum)"] > 0.97
     assert shares["lr"] < 0.8
     assert shares["1-momentum"] < 0.2
+
+
+def test_each_side_of_the_best_has_shares_of_its_own() -> None:
+    """Up to the best the results follow λ/(1−ρ) alone, beyond it λ alone."""
+    rows = []
+    for i in range(-5, 7):
+        for j in range(5):
+            # log2 of λ/(1−ρ), 0 at the best, and of λ.
+            value = -float(i * i) if i <= 0 else -float(2 * i + (i - j) ** 2)
+            rows.append((2.0 ** (i - j), 1 - 0.5**j, value))
+    view = view_of(study_of(rows))
+    (below, raw_below), (above, raw_above) = shares_by_side(view, pairs(view)[0])
+    assert below > 0.95
+    assert raw_below < 0.8
+    assert raw_above > above
 
 
 # --- noise -----------------------------------------------------------------------------------

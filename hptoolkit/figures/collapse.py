@@ -16,6 +16,7 @@ from hptoolkit.figures.noise import Noise
 from hptoolkit.figures.variance import FEWEST, explained
 from hptoolkit.figures.view import StudyView
 from hptoolkit.notation import label, metric_label, symbol
+from hptoolkit.region import TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,39 @@ def share(view: StudyView, places: Sequence[float]) -> float:
     return explained(np.log(np.array(places)), values)
 
 
+def shares_by_side(view: StudyView, pair: Pair) -> list[tuple[float, float]]:
+    """The shares of the coordinate and of the raw parameter up to the best, and from it on.
+
+    Too small a step and too large a one fail for different reasons: the one has not trained enough,
+    the other is unstable. What holds on one side need not hold on the other.
+    """
+    if view.best is None:
+        return []
+    axes = (pair.coordinates[0], pair.raw[0])
+    places = np.log([[view.place(point, name) for name in axes] for point in view.points])
+    values = np.array([point.value for point in view.points])
+    middle = math.log(view.place(view.best, axes[0]))
+    sides = (places[:, 0] <= middle + TOLERANCE, places[:, 0] >= middle - TOLERANCE)
+    found = [
+        (explained(places[side, 0], values[side]), explained(places[side, 1], values[side]))
+        for side in sides
+    ]
+    return [] if any(math.isnan(each) for side in found for each in side) else found
+
+
+def sentence_by_side(view: StudyView, pair: Pair) -> str:
+    """The same in words; empty where a side has too few points."""
+    sides = shares_by_side(view, pair)
+    if not sides:
+        return ""
+    (below, raw_below), (above, raw_above) = sides
+    return (
+        f"Up to the best's {symbol(pair.coordinates[0])}, where steps are too small, it explains "
+        f"{_percent(below)} and {symbol(pair.raw[0])} {_percent(raw_below)}; from there on, where "
+        f"they are too large, {_percent(above)} and {_percent(raw_above)}."
+    )
+
+
 def _draw(figure: Any, view: StudyView, panel: Panel, partner: str, column: int) -> None:
     drawn = {run.number for run in view.to_draw()}
     shown = [
@@ -136,8 +170,9 @@ def _caption(
         "it, whatever their colour, while over the raw parameter (left) each colour has a curve "
         f"of its own. Share of the variance that one axis explains by itself: {listed} "
         f"(R² of a local linear regression, each of the {len(view.points)} configurations "
-        "predicted from the others; pruned and diverged runs are left out)."
-    )
+        "predicted from the others; pruned and diverged runs are left out). "
+        f"{sentence_by_side(view, pair)}"
+    ).rstrip()
     if fitted:
         text += (
             " The last panel has the exponents that the GP fitted to these very runs, so its share "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hptoolkit.figures import boundary
-from hptoolkit.figures.collapse import share, shares_explained
+from hptoolkit.figures.axes_pair import pairs
+from hptoolkit.figures.collapse import sentence_by_side, share, shares_explained
 from hptoolkit.figures.exponents import Learned
 from hptoolkit.figures.noise import Noise, equals_of_best
 from hptoolkit.figures.variance import FEWEST
@@ -80,4 +81,4 @@ def _explained(view: StudyView, learned: Learned | str) -> list[str]:
     if isinstance(learned, Learned):
         fitted = share(view, [learned.place(view, point) for point in view.points])
         text += f", the coordinate with exponents fitted to these runs {100 * fitted:.0f} %"
-    return [f"{text}."]
+    return [f"{text}.", *filter(None, (sentence_by_side(view, pair) for pair in pairs(view)[:1]))]
