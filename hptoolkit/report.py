@@ -117,7 +117,7 @@ def write(
         )
     defined = stored.definition_of(study)
     album = figures.make(study, defined)
-    if defined is not None and stored.SLICE not in study.user_attrs:
+    if defined is not None and not stored.is_slice(study):
         album = figures.with_slices(album, stored.slices(address, defined.name), defined)
     file = re.sub(r"[^\w.-]+", "_", study.study_name)
     path = Path(output or f"studies/{file}-report.html")

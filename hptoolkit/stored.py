@@ -56,22 +56,33 @@ def find(address: str, name: str) -> Study:
 
 def newest(address: str, definition: str) -> Study | None:
     """The search that was begun last of those of a definition; slices are no searches."""
-    for name in reversed(names(address)):
-        study = load(address, name)
-        stored = study.user_attrs.get(DEFINITION)
-        same = isinstance(stored, dict) and stored.get("name") == definition
-        if same and SLICE not in study.user_attrs:
-            return study
-    return None
+    searches = (study for study in reversed(_of(address, definition)) if not is_slice(study))
+    return next(searches, None)
 
 
 def slices(address: str, definition: str) -> list[Study]:
     """The slices of a definition, in the order in which they were begun."""
+    return [study for study in _of(address, definition) if is_slice(study)]
+
+
+def is_slice(study: Study) -> bool:
+    """Whether a study is a slice rather than a search."""
+    return SLICE in study.user_attrs
+
+
+def _of(address: str, definition: str) -> list[Study]:
+    """The studies of a definition, in the order in which they were begun."""
+    there = names(address)
+    if not there:
+        return []
+    with storages.usable(address):
+        storage = storages.connect(address)
+        studies = [optuna.load_study(study_name=name, storage=storage) for name in there]
+        kept = [study.user_attrs.get(DEFINITION) for study in studies]
     return [
         study
-        for name in names(address)
-        if name.startswith(f"{definition}-slice-")
-        and SLICE in (study := load(address, name)).user_attrs
+        for study, stored in zip(studies, kept, strict=True)
+        if isinstance(stored, dict) and stored.get("name") == definition
     ]
 
 

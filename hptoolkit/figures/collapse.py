@@ -46,7 +46,7 @@ def draw(view: StudyView, noise: Noise | None, learned: Learned | str) -> Figure
     if isinstance(learned, Learned):
         places = [learned.place(view, point) for point in view.points]
         panels.append(Panel(learned.coordinate(), places, share(view, places)))
-    titles = [f"alone explains {_percent(panel.share)}" for panel in panels]
+    titles = [f"explains {_percent(panel.share)}" for panel in panels]
     figure = blank(len(panels), 1, titles, shared_yaxes=True)
     for column, panel in enumerate(panels, 1):
         _draw(figure, view, panel, pair.raw[1], column)

@@ -122,7 +122,7 @@ def _cells(
         x=columns, y=rows, coloraxis="coloraxis", xgap=1, ygap=1, hoverongaps=False,
         z=[[brief(v) if (v := known.get((x, y))) is not None else None for x in columns]
            for y in rows],
-        texttemplate=f"%{{z:.{digits}f}}", textfont={"size": 11},
+        texttemplate=f"%{{z:.{digits}f}}", textfont={"size": 10},
         hovertemplate="%{x}, %{y}: %{z}<extra></extra>", **where,
     )  # fmt: skip
 
