@@ -1,14 +1,15 @@
 """A study over positions, in memory, that repeats a stored one over raw parameters.
 
 An Optuna sampler that is asked in this shadow searches coordinates without knowing. What it leaves
-behind (CMA-ES keeps its state in trials, quasi-random samplers count in the study) is stored with
-the raw trials, so that another process can rebuild the same shadow.
+behind is stored with the raw trials (`_shadow_notes`), so that another process can rebuild the same
+shadow. The state that CMA-ES pickles is rebuilt by asking it again, at the same trials, with the
+same others finished.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,18 +22,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hptoolkit.region import TOLERANCE, Array, Region
-from hptoolkit.samplers._history import chosen_params
-
-# System attributes of raw trials: what was proposed before and lay outside the region, what the
-# sampler wrote into its study, and the prefix of what it wrote into its trial.
-REJECTED = "hptoolkit:rejected"
-OF_STUDY = "hptoolkit:inner_study"
-OF_TRIAL = "hptoolkit:inner:"
+from hptoolkit.samplers import _shadow_notes
+from hptoolkit.samplers._history import RETRY_OF, chosen_params
+from hptoolkit.samplers._shadow_notes import Rejected
 
 _NAME = "shadow"
 
-# A position outside the region, and the value that the sampler was told; None: that it was pruned.
-Rejected = list[tuple[list[float], float | None]]
+# The sampler for the draw of that number, at that attempt, counted from 0 both.
+Samplers = Callable[[int, int], BaseSampler]
 
 
 @dataclass
@@ -61,6 +58,8 @@ class Shadow:
             axis.name: _distribution(region, i, *bounds[i]) for i, axis in enumerate(region.axes)
         }
         self._mirrors: list[_Mirror] = []
+        self._open: list[_Mirror] = []  # those that the shadow does not know to be finished
+        self._draws = 0
         self._storage = InMemoryStorage()
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -69,22 +68,27 @@ class Shadow:
         finally:
             optuna.logging.set_verbosity(verbosity)
 
-    def follow(self, trials: Sequence[FrozenTrial]) -> bool:
+    def follow(self, trials: Sequence[FrozenTrial], samplers: Samplers) -> bool:
         """Take over what is new in raw trials; False if what was taken over has changed since."""
         if len(trials) < len(self._mirrors):
             return False
         for mirror, trial in zip(self._mirrors, trials, strict=False):
             if mirror.trial is trial:
                 continue
-            known = mirror.trial is None or not mirror.trial.state.is_finished()
-            chosen = chosen_params(trial, self.region.search_space)
-            if not known or (chosen, _rejected(trial)) != (mirror.params, mirror.rejected):
+            may_change = mirror.trial is None or not mirror.trial.state.is_finished()
+            same = chosen_params(trial, self.region.search_space) == mirror.params
+            if not (may_change and same and _shadow_notes.rejected(trial) == mirror.rejected):
                 return False
             mirror.trial = trial
-            if trial.state.is_finished():
-                self._finish(mirror.shadow_id, trial)
+        began_empty = not self._mirrors
         for trial in trials[len(self._mirrors) :]:
-            self._append(trial)
+            if _shadow_notes.asks_again(trial):
+                unfinished = _shadow_notes.unfinished(trial)
+                if not began_empty and self._has_finished(unfinished, trial):
+                    return False
+                self._finish_all(unfinished)
+            self._append(trial, samplers)
+        self._finish_all(set())
         return True
 
     def ask(self, sampler: BaseSampler) -> tuple[Trial, Array]:
@@ -106,52 +110,95 @@ class Shadow:
 
     def adopt(self, trial: Trial, params: dict[str, Any], rejected: Rejected) -> None:
         """Take a trial for the shadow of the next raw one, which will evaluate the parameters."""
-        for name, value in (self._place(params) or {}).items():
-            distribution = self._space[name]
-            internal = distribution.to_internal_repr(value)
-            self._storage.set_trial_param(trial._trial_id, name, internal, distribution)
-        self._mirrors.append(_Mirror(None, params, rejected, trial._trial_id))
+        self._move(trial, self._place(params))
+        self._add(_Mirror(None, params, rejected, trial._trial_id))
+        self._draws += 1
 
     def notes(self, trial: Trial, rejected: Rejected) -> dict[str, Any]:
         """System attributes for the raw trial, from which another shadow learns the same."""
-        left = self._storage.get_trial_system_attrs(trial._trial_id)
-        notes = {OF_TRIAL + name: value for name, value in left.items()}
-        of_study = self._storage.get_study_system_attrs(self._study_id)
-        return (
-            notes
-            | ({OF_STUDY: of_study} if of_study else {})
-            | ({REJECTED: rejected} if rejected else {})
+        return _shadow_notes.notes(
+            self._storage.get_trial_system_attrs(trial._trial_id),
+            self._storage.get_study_system_attrs(self._study_id),
+            rejected,
+            self._unfinished(),
         )
 
-    def _append(self, trial: FrozenTrial) -> None:
-        for name, value in trial.system_attrs.get(OF_STUDY, {}).items():
+    def _append(self, trial: FrozenTrial, samplers: Samplers) -> None:
+        for name, value in _shadow_notes.of_study(trial).items():
             self._storage.set_study_system_attr(self._study_id, name, value)
-        for position, value in _rejected(trial):
-            try:
-                outside = self._params(position)
-            except ValueError:
-                continue  # rejected when the search space was another one
-            state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-            self._create(
-                create_trial(state=state, value=value, params=outside, distributions=self._space)
-            )
         params = chosen_params(trial, self.region.search_space)
         place = None if params is None else self._place(params)
-        shadow_id = self._create(
-            create_trial(
-                state=TrialState.RUNNING,
-                params=place or {},
-                distributions=self._space if place else {},
-                system_attrs={
-                    name.removeprefix(OF_TRIAL): value
-                    for name, value in trial.system_attrs.items()
-                    if name.startswith(OF_TRIAL)
-                },
+        if place is not None and _shadow_notes.asks_again(trial):
+            shadow_id = self._asked_again(trial, place, samplers)
+        else:
+            for position, value in _shadow_notes.rejected(trial):
+                self._create_rejected(position, value)
+            shadow_id = self._create(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=place or {},
+                    distributions=self._space if place else {},
+                    system_attrs=_shadow_notes.of_trial(trial),
+                )
             )
+        self._add(_Mirror(trial, params, _shadow_notes.rejected(trial), shadow_id))
+        self._draws += RETRY_OF not in trial.user_attrs
+
+    def _asked_again(self, trial: FrozenTrial, place: dict[str, Any], samplers: Samplers) -> int:
+        """Let the sampler go through the choice of a raw trial once more; the shadow's number."""
+        rejected = _shadow_notes.rejected(trial)
+        for attempt, (position, value) in enumerate(rejected):
+            again, _ = self.ask(samplers(self._draws, attempt))
+            state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+            values = None if value is None else [value]
+            try:
+                self._move(again, self._params(position))
+            except ValueError:  # rejected when the search space was another one
+                state, values = TrialState.FAIL, None
+            self._storage.set_trial_state_values(again._trial_id, state, values)
+        again, _ = self.ask(samplers(self._draws, len(rejected)))
+        self._move(again, place)
+        return again._trial_id
+
+    def _create_rejected(self, position: list[float], value: float | None) -> None:
+        try:
+            outside = self._params(position)
+        except ValueError:
+            return  # rejected when the search space was another one
+        state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+        self._create(
+            create_trial(state=state, value=value, params=outside, distributions=self._space)
         )
-        self._mirrors.append(_Mirror(trial, params, _rejected(trial), shadow_id))
-        if trial.state.is_finished():
-            self._finish(shadow_id, trial)
+
+    def _move(self, trial: Trial, place: dict[str, Any] | None) -> None:
+        """Give a trial of the shadow other parameters than the sampler chose."""
+        for name, value in (place or {}).items():
+            distribution = self._space[name]
+            internal = distribution.to_internal_repr(value)
+            self._storage.set_trial_param(trial._trial_id, name, internal, distribution)
+
+    def _add(self, mirror: _Mirror) -> None:
+        self._mirrors.append(mirror)
+        self._open.append(mirror)
+
+    def _unfinished(self) -> set[int]:
+        """The numbers of the raw trials that the shadow does not know to be finished."""
+        return {mirror.trial.number for mirror in self._open if mirror.trial}
+
+    def _has_finished(self, numbers: set[int], before: FrozenTrial) -> bool:
+        """Whether the shadow knows that one of those numbers, of earlier raw trials, has ended."""
+        return any(number < before.number for number in numbers - self._unfinished())
+
+    def _finish_all(self, but: set[int]) -> None:
+        """Finish what has a raw trial that is finished, but for those of these numbers."""
+        still_open = []
+        for mirror in self._open:
+            trial = mirror.trial
+            if trial and trial.state.is_finished() and trial.number not in but:
+                self._finish(mirror.shadow_id, trial)
+            else:
+                still_open.append(mirror)
+        self._open = still_open
 
     def _create(self, trial: FrozenTrial) -> int:
         return self._storage.create_new_trial(self._study_id, trial)
@@ -187,10 +234,6 @@ class Shadow:
                 distribution.to_internal_repr(round(z))
                 params[name] = round(z)
         return params
-
-
-def _rejected(trial: FrozenTrial) -> Rejected:
-    return [(position, value) for position, value in trial.system_attrs.get(REJECTED, [])]
 
 
 def _distribution(region: Region, index: int, low: float, high: float) -> BaseDistribution:

@@ -18,7 +18,8 @@ from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._history import History
 from hptoolkit.samplers._polytope import bounding_box, project
-from hptoolkit.samplers._shadow import Rejected, Shadow
+from hptoolkit.samplers._shadow import Shadow
+from hptoolkit.samplers._shadow_notes import Rejected
 
 # How often a sampler is asked for a point in the region before its last one is moved there, and
 # within what share of the axes' lengths a point is one that was just rejected.
@@ -45,7 +46,9 @@ class Reparameterized(CoordinateSampler):
     the last fit. A scrambled QMCSampler needs a seed of its own. A trial outside the shadow's box
     (enqueued, or of an earlier, wider range) is not shown to the sampler; a failed one neither.
 
-    With CMA-ES, what is stored with a trial contains Optuna's own pickle of its state.
+    Optuna's CMA-ES pickles its state. That is neither stored nor read from the storage: a process
+    that resumes a study asks it again, once a generation, with the same trials finished as then.
+    Exact for one worker; for several, unless a trial chose its point after a later one had ended.
 
     Args:
         inner: The Optuna sampler, such as `optuna.samplers.TPESampler()`.
@@ -80,7 +83,7 @@ class Reparameterized(CoordinateSampler):
             widths = np.maximum(region.high - region.low, np.finfo(float).tiny)
             rejected: Rejected = []
             while True:
-                trial, position = shadow.ask(self._sampler(history, len(rejected)))
+                trial, position = shadow.ask(self._sampler(history.draws, len(rejected)))
                 if region.contains(position):
                     break
                 if len(rejected) + 1 == _ATTEMPTS:
@@ -101,15 +104,15 @@ class Reparameterized(CoordinateSampler):
         direction = StudyDirection.MAXIMIZE if history.sign > 0 else StudyDirection.MINIMIZE
         shadow = self._shadow
         fits = shadow is not None and (shadow.region, shadow.direction) == (region, direction)
-        if shadow is None or not fits or not shadow.follow(others):
+        if shadow is None or not fits or not shadow.follow(others, self._sampler):
             shadow = Shadow(region, bounding_box(region), direction)
-            shadow.follow(others)
+            shadow.follow(others, self._sampler)
             self._shadow = shadow
         return shadow
 
-    def _sampler(self, history: History, attempt: int) -> BaseSampler:
+    def _sampler(self, draw: int, attempt: int) -> BaseSampler:
         sampler = copy.deepcopy(self.inner)
-        _reseed(sampler, np.random.default_rng([self.seed, history.draws, attempt]))
+        _reseed(sampler, np.random.default_rng([self.seed, draw, attempt]))
         return sampler
 
 
