@@ -6,6 +6,7 @@ COMMANDS = {
     "study": "search good hyperparameters, and go on where an earlier run stopped",
     "lr_range": "find the bounds of the learning rate in one short run",
     "report": "draw what a study found on one page, and run slices of it",
+    "proxy": "serve a database to many workers by one connection",
 }
 
 

@@ -10,6 +10,10 @@ class UserError(ValueError):
     """Bad input. The commands print it and exit with code 2; libraries may catch it."""
 
 
+class StorageError(UserError):
+    """The storage failed in the middle of a study: its disk is full, its server is gone, …"""
+
+
 def nearest(given: str, valid: Iterable[str]) -> str:
     """The tail of a message about an unknown name: the nearest valid one, then all of them."""
     names = sorted(valid)

@@ -16,6 +16,10 @@ from hptoolkit.sections import Search
 DEFINITION = "definition"  # user attribute of a study: its resolved definition
 SAMPLER = "sampler"  # user attribute of a study: the name of its sampler
 
+# System attribute of a study: the version of what hptoolkit keeps with it and its trials.
+FORMAT = "hptoolkit:format"
+_FORMAT = 1
+
 
 def open_study(
     defined: Search,
@@ -56,6 +60,7 @@ def open_study(
             direction=defined.goal.direction,
             load_if_exists=True,
         )
+        storage.set_study_system_attr(study._study_id, FORMAT, _FORMAT)
         study.set_user_attr(DEFINITION, defined.identity(kind))
         study.set_user_attr(SAMPLER, kind)
         return study
@@ -63,6 +68,13 @@ def open_study(
 
 def _check_same(stored: Study, defined: Search, kind: str) -> None:
     """Refuse to mix two definitions in one study; a wider search space keeps the old trials."""
+    written = stored._storage.get_study_system_attrs(stored._study_id).get(FORMAT, _FORMAT)
+    if written > _FORMAT:
+        raise UserError(
+            f"The stored study {stored.study_name} was written by a newer version of hptoolkit "
+            f"(format {written}, this one knows {_FORMAT}): update hptoolkit, or use --fresh to "
+            "begin a new study."
+        )
     kept = stored.user_attrs.get(DEFINITION)
     if kept is None:
         raise UserError(

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.notation import duration, metric, number, symbol
-from hptoolkit.runner import ERROR
 from hptoolkit.samplers._base import COORDINATES
-from hptoolkit.storage import PRUNED_REASON
+from hptoolkit.storage import ERROR, PRUNED_REASON
 
 if TYPE_CHECKING:
     from rich.console import Console

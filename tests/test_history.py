@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from hptoolkit.samplers._history import INTERRUPTED, MAX_CRASHES, RETRY_OF, History, Memory
+from hptoolkit.samplers._history import LOST, MAX_CRASHES, History, Memory
 
 SPACE = {"x": IntDistribution(0, 3), "y": FloatDistribution(0.0, 1.0, step=0.5)}
 
@@ -14,7 +14,6 @@ SPACE = {"x": IntDistribution(0, 3), "y": FloatDistribution(0.0, 1.0, step=0.5)}
 def _view(history: History) -> tuple[object, ...]:
     keys = sorted({o.key for o in (*history.observations, *history.failures)})
     return (
-        history.draws,
         [(o.trial.number, o.key, o.value) for o in history.observations],
         [o.trial.number for o in history.failures],
         history.pending,
@@ -25,7 +24,7 @@ def _view(history: History) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_remembered_is_what_is_read_anew(seed: int) -> None:
-    """Trials that end out of order, retries, interruptions, and two studies with one memory."""
+    """Trials that end out of order, some after losing a worker; two studies with one memory."""
     rng = np.random.default_rng(seed)
     memory = Memory()
     sampler = optuna.samplers.RandomSampler(seed=seed)
@@ -36,13 +35,13 @@ def test_what_is_remembered_is_what_is_read_anew(seed: int) -> None:
         study = studies[i]
         if len(running[i]) < 4 and rng.random() < 0.5:
             if rng.random() < 0.2:
-                study.enqueue_trial({"x": 0, "y": 0.0}, user_attrs={RETRY_OF: 0})
+                study.enqueue_trial({"x": 0, "y": 0.0})
             running[i].append(study.ask(SPACE if rng.random() < 0.9 else {}))
         elif running[i]:
             trial = running[i].pop(int(rng.integers(len(running[i]))))
             state = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL][rng.integers(3)]
             if rng.random() < 0.2:
-                trial.set_user_attr(INTERRUPTED, True)
+                study._storage.set_trial_system_attr(trial._trial_id, LOST, ["a", "b"])
             value = rng.normal() if state == TrialState.COMPLETE else None
             study.tell(trial, value, state=state)
         trials = study.get_trials(deepcopy=False)

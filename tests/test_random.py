@@ -39,7 +39,7 @@ def _points(n: int, space: dict[str, BaseDistribution], **arguments: Any) -> lis
     points = []
     for number in range(n):
         history = History([], space, StudyDirection.MINIMIZE, number)
-        history.draws = number
+        history.number = number
         points.append(region.decode(sampler.propose(region, history)))
     return points
 

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -60,34 +58,6 @@ def test_names_of_continued_and_fresh_studies() -> None:
     assert storage.fresh("digits-gp", names) == "digits-gp-2"
 
 
-def test_put_back_queues_the_same_parameters_and_seed() -> None:
-    study = optuna.create_study()
-    trial = study.ask()
-    trial.suggest_float("x", 0.0, 1.0)
-    trial.set_user_attr(storage.SEED, 7)
-    storage.put_back(study, study._storage.get_trial(trial._trial_id))
-    given_up, queued = study.trials
-    assert (given_up.state, queued.state) == (TrialState.FAIL, TrialState.WAITING)
-    again = study.ask()
-    assert again.suggest_float("x", 0.0, 1.0) == given_up.params["x"]
-    assert again.user_attrs == {"retry_of": 0, "seed": 7}
-
-
-def test_only_orphans_of_this_machine_are_put_back() -> None:
-    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
-                             capture_output=True, text=True, check=True)  # fmt: skip
-    host = storage.owner().rpartition(":")[0]
-    study = optuna.create_study()
-    owners = [f"{host}:{process.stdout.strip()}", storage.owner(), "elsewhere:1", None]
-    for owner in owners:
-        trial = study.ask()
-        trial.suggest_float("x", 0.0, 1.0)
-        if owner:
-            trial.set_user_attr(storage.OWNER, owner)
-    assert storage.put_back_orphans(study) == [0]
-    assert [t.state for t in study.trials[:4]] == [TrialState.FAIL, *[TrialState.RUNNING] * 3]
-
-
 def test_a_journal_cut_short_by_a_killed_writer_is_still_read(tmp_path: Path) -> None:
     path = tmp_path / "studies.log"
     study = optuna.create_study(storage=storage.connect(str(path)), study_name="s")
@@ -97,16 +67,6 @@ def test_a_journal_cut_short_by_a_killed_writer_is_still_read(tmp_path: Path) ->
     path.write_bytes(whole[:-20])
     again = optuna.load_study(study_name="s", storage=storage.connect(str(path)))
     assert sum(t.state == TrialState.COMPLETE for t in again.trials) == 2
-
-
-def test_putting_back_twice_is_done_once() -> None:
-    study = optuna.create_study()
-    trial = study.ask()
-    trial.suggest_float("x", 0.0, 1.0)
-    snapshot = study._storage.get_trial(trial._trial_id)
-    storage.put_back(study, snapshot)
-    storage.put_back(study, snapshot)
-    assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
 def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from hptoolkit.errors import UserError
 from hptoolkit.figures.view import Run, Step, StudyView
 from hptoolkit.opening import SAMPLER
 from hptoolkit.samplers._base import COORDINATES
-from hptoolkit.samplers._history import INTERRUPTED
 from hptoolkit.sections import Search
 from hptoolkit.storage import PRUNED_REASON, SEED
 
@@ -98,8 +97,7 @@ def _coordinates(
 
 
 def _ran(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> bool:
-    known = trial.state in _STATES and all(name in trial.params for name in space)
-    return known and not trial.user_attrs.get(INTERRUPTED, False)
+    return trial.state in _STATES and all(name in trial.params for name in space)
 
 
 def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:

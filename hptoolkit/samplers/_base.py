@@ -6,6 +6,7 @@ on one storage, goes on exactly as one process would.
 
 Optuna asks for parameters late, at the first `suggest`. Choosing in `before_trial` instead, and
 storing the choice at once, lets other workers see it; a trial waits for those numbered before it.
+A trial that is run again, because its worker has gone, keeps the choice that was made for it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import copy
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 from zlib import crc32
 
@@ -29,10 +29,12 @@ from hptoolkit.axes import random_value
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
 from hptoolkit.region import Array, Region, SearchSpace, lacking
-from hptoolkit.samplers._history import CLAIM, History, Memory
+from hptoolkit.samplers._history import CLAIM, LEASE, History, Memory
 
-# How long a trial waits for an earlier one to announce its choice: its worker may be dead.
-_PATIENCE = timedelta(seconds=2)
+# Seconds that a trial waits for an earlier one to announce its choice: its worker may be dead. One
+# with a lease is put back by those who watch it (hptoolkit.storage.leases), after a minute or so.
+_PATIENCE = 2.0
+_PATIENCE_LEASED = 120.0
 
 COORDINATES = "coordinates"  # user attribute of every trial: its coordinates, by axis
 
@@ -70,6 +72,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         self._region: Region | None = None
         self._memory = Memory()
         self._learned = _Learned()
+        self._awaited_since: dict[tuple[int, int], float] = {}
         if self._declared is not None:
             missing = [n for n in self.coordinates.names if n not in self._declared]
             if missing:
@@ -84,9 +87,13 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         """Why the search has ended, in a clause; None while it has not."""
         return None
 
+    def proposes(self, region: Region, history: History) -> bool:
+        """Whether there is a point to evaluate now, rather than when a running trial has ended."""
+        return True
+
     def generator(self, history: History) -> np.random.Generator:
         """The source of the random choices for the trial being sampled."""
-        return np.random.default_rng([self.seed, history.draws])
+        return np.random.default_rng([self.seed, history.number])
 
     def ends(self, region: Region) -> bool:
         """Whether the sampler stops a study by itself.
@@ -111,13 +118,49 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         history = History(trials, space, study.direction, len(trials), self._memory)
         return self.finished(self.region(space), history)
 
+    def waits(self, study: Study) -> bool:
+        """Whether a worker had better wait: what to evaluate next depends on trials that run."""
+        trials = _stored(study)
+        if not any(t.state == TrialState.RUNNING for t in trials):
+            return False
+        space = self._search_space(trials)
+        if not space:
+            return True  # the first trial teaches it
+        region = self.region(space)
+        history = History(trials, space, study.direction, len(trials), self._memory)
+        return not self.proposes(region, history) and not self.finished(region, history)
+
+    def claim(self, study: Study, trial: FrozenTrial) -> bool:
+        """Choose a trial's parameters before it starts, for a caller that can put it back.
+
+        Earlier trials whose worker died before it chose are chosen for first, so that the sequence
+        of points stays the same.
+
+        Returns:
+            False if nothing is to be evaluated before a running trial ends, or at all.
+        """
+        if _is_decided(trial) or study._is_multi_objective():
+            return True
+        trials = self._settled(study, trial)
+        space = self._search_space(trials)
+        others_run = any(t.state == TrialState.RUNNING and t.number != trial.number for t in trials)
+        if not space:
+            return not others_run
+        abandoned = [t for t in trials if t.state == TrialState.WAITING and not _is_decided(t)]
+        for each in (*(t for t in abandoned if t.number < trial.number), trial):
+            params = self._proposal(study, each, _stored(study), space)
+            if params is None:
+                return not others_run and self.why_finished(study) is None
+            study._storage.set_trial_system_attr(each._trial_id, CLAIM, params)
+        return True
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
         return dict(self._search_space(_stored(study)))
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        if study._is_multi_objective() or "fixed_params" in trial.system_attrs:
+        if study._is_multi_objective() or _is_decided(trial):
             return
-        trials = _settled(study, trial)
+        trials = self._settled(study, trial)
         space = self._search_space(trials)
         if space:
             params = self._choose(study, trial, trials, space)
@@ -191,16 +234,25 @@ class CoordinateSampler(BaseSampler, abc.ABC):
             if self.ends(region) and self.finished(region, history):
                 root.stop()
 
-    def _choose(
+    def _proposal(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """The raw parameters of the point to evaluate next, None if there is none."""
         region = self.region(space)
         history = History(trials, space, study.direction, trial.number, self._memory)
         position = self.propose(region, history)
         for name, note in history.notes.items():
             study._storage.set_trial_system_attr(trial._trial_id, name, note)
-        if position is not None:
-            return region.decode(position)
+        return None if position is None else region.decode(position)
+
+    def _choose(
+        self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
+    ) -> dict[str, Any]:
+        params = self._proposal(study, trial, trials, space)
+        if params is not None:
+            return params
+        region = self.region(space)
+        history = History(trials, space, study.direction, trial.number, self._memory)
         reason = self.finished(region, history)
         if self.ends(region) and reason:
             root = getattr(study, "_study", study)
@@ -216,6 +268,26 @@ class CoordinateSampler(BaseSampler, abc.ABC):
             return waited_for.params
         best = history.best()
         return best.params if best else region.decode(region.check_start(self.start))
+
+    def _settled(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+        """The stored trials, once those numbered below this one have announced their choice."""
+        pause = 0.01
+        while True:
+            trials = _stored(study)
+            awaited = [t for t in trials if t.number < trial.number and self._is_awaited(study, t)]
+            if not awaited or not self._search_space(trials):
+                return trials
+            time.sleep(pause)
+            pause = min(1.5 * pause, 0.25)
+
+    def _is_awaited(self, study: Study, trial: FrozenTrial) -> bool:
+        if trial.state != TrialState.RUNNING or trial.params or _is_decided(trial):
+            return False
+        # By one's own clock: that of the trial's machine may be wrong.
+        now = time.monotonic()
+        since = self._awaited_since.setdefault((study._study_id, trial.number), now)
+        leased = trial.system_attrs.get(LEASE) is not None
+        return now - since < (_PATIENCE_LEASED if leased else _PATIENCE)
 
     def _search_space(self, trials: list[FrozenTrial]) -> SearchSpace:
         return self._declared if self._declared is not None else self._learned.space(trials)
@@ -249,24 +321,9 @@ def _stored(study: Study) -> list[FrozenTrial]:
     return study._storage.get_all_trials(study._study_id, deepcopy=False)
 
 
-def _settled(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
-    """The stored trials, once those that began before this one have announced their choice."""
-    deadline = time.monotonic() + _PATIENCE.total_seconds()
-    while True:
-        trials = _stored(study)
-        recently = datetime.now() - _PATIENCE
-        undecided = any(
-            t.state == TrialState.RUNNING
-            and t.number < trial.number
-            and not t.params
-            and CLAIM not in t.system_attrs
-            and t.datetime_start is not None
-            and t.datetime_start > recently
-            for t in trials
-        )
-        if not undecided or time.monotonic() > deadline:
-            return trials
-        time.sleep(0.01)
+def _is_decided(trial: FrozenTrial) -> bool:
+    """Whether a trial's parameters were chosen before, by a sampler or by who enqueued it."""
+    return CLAIM in trial.system_attrs or "fixed_params" in trial.system_attrs
 
 
 def _require_single_objective(study: Study) -> None:

@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from hptoolkit.axes import rounded
 from hptoolkit.region import SearchSpace
 
-# System attribute with the parameters a sampler chose, written before the trial starts, so that
-# other workers see them; user attributes that the study command writes.
+# System attributes of a trial: the parameters a sampler chose, written before the trial starts, so
+# that other workers see them; who runs it; and those who ran it before and have gone.
 CLAIM = "hptoolkit:params"
-RETRY_OF = "retry_of"
-INTERRUPTED = "interrupted"
+LEASE = "hptoolkit:lease"
+LOST = "hptoolkit:lost"
 
-# A point that crashed this often is given up and counts as worse than any other.
+# A point that crashed this often, or whose process did, is given up: worse than any other.
 MAX_CRASHES = 3
 
 Key = tuple[Any, ...]
@@ -48,14 +48,12 @@ class Digest:
     """Trials read one by one, in the order of their numbers.
 
     Attributes:
-        draws: How many of them were asked for, retries not counted.
-        observations: Those that run, are complete or were pruned.
-        failures: Those that failed by themselves; interrupted ones are left out.
-        pending: Points that are being evaluated.
+        observations: Those that run or wait to be run again, are complete or were pruned.
+        failures: Those that failed.
+        pending: Points that are being evaluated, or wait for it.
         values: Values of each point, larger being better; -inf for a pruned or diverged trial.
     """
 
-    draws: int = 0
     observations: list[Observation] = field(default_factory=list)
     failures: list[Observation] = field(default_factory=list)
     pending: set[Key] = field(default_factory=set)
@@ -69,8 +67,7 @@ class Digest:
         key, value = point_key(params, search_space), _value(trial, sign)
         observation = Observation(trial, params, key, value)
         if trial.state == TrialState.FAIL:
-            if not trial.user_attrs.get(INTERRUPTED, False):
-                self.failures.append(observation)
+            self.failures.append(observation)
             return
         self.observations.append(observation)
         if value is None:
@@ -80,7 +77,6 @@ class Digest:
 
     def copy(self) -> Digest:
         return Digest(
-            self.draws,
             list(self.observations),
             list(self.failures),
             set(self.pending),
@@ -120,7 +116,6 @@ class Memory:
                 if trial.number >= number or not trial.state.is_finished():
                     break
                 self._trials.append(trial)
-                self._digest.draws += RETRY_OF not in trial.user_attrs
                 self._digest.add(trial, search_space, sign)
             return len(self._trials), self._digest.copy()
 
@@ -131,11 +126,10 @@ class History:
     Attributes:
         sign: 1 if the study maximizes, -1 if it minimizes: observed values are its product with
             what the objective returned.
-        draws: How many trials were asked for before the one being sampled, retries not counted;
-            together with the seed it fixes every random choice.
         observations, failures, pending: See `Digest`.
         given_up: Points that crashed too often.
-        trials: All stored trials, and `number`: that of the one being sampled.
+        trials: All stored trials.
+        number: That of the trial being sampled; with the seed it fixes every random choice.
         notes: System attributes that the sampler wants stored with the trial being sampled; they
             are there before its choice is announced to other workers.
     """
@@ -155,15 +149,15 @@ class History:
         self.notes: dict[str, Any] = {}
         known, digest = (memory or Memory()).recall(trials, search_space, self.sign, number)
         for trial in trials[known:]:
-            digest.draws += trial.number < number and RETRY_OF not in trial.user_attrs
             if trial.number != number or trial.state.is_finished():
                 digest.add(trial, search_space, self.sign)
-        self.draws = digest.draws
         self.observations = digest.observations
         self.failures = digest.failures
         self.pending = digest.pending
         self._values = digest.values
-        crashes = Counter(o.key for o in self.failures)
+        crashes: Counter[Key] = Counter()
+        for o in self.failures:
+            crashes[o.key] += max(1, len(o.trial.system_attrs.get(LOST, ())))
         self.given_up = {key for key, n in crashes.items() if n >= MAX_CRASHES}
 
     def key(self, params: Mapping[str, Any]) -> Key:

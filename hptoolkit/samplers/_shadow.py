@@ -23,12 +23,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hptoolkit.region import TOLERANCE, Array, Region
 from hptoolkit.samplers import _shadow_notes
-from hptoolkit.samplers._history import RETRY_OF, chosen_params
+from hptoolkit.samplers._history import chosen_params
 from hptoolkit.samplers._shadow_notes import Rejected
 
 _NAME = "shadow"
 
-# The sampler for the draw of that number, at that attempt, counted from 0 both.
+# The sampler for the trial of that number, at that attempt, counted from 0 both.
 Samplers = Callable[[int, int], BaseSampler]
 
 
@@ -59,7 +59,6 @@ class Shadow:
         }
         self._mirrors: list[_Mirror] = []
         self._open: list[_Mirror] = []  # those that the shadow does not know to be finished
-        self._draws = 0
         self._storage = InMemoryStorage()
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -112,7 +111,6 @@ class Shadow:
         """Take a trial for the shadow of the next raw one, which will evaluate the parameters."""
         self._move(trial, self._place(params))
         self._add(_Mirror(None, params, rejected, trial._trial_id))
-        self._draws += 1
 
     def notes(self, trial: Trial, rejected: Rejected) -> dict[str, Any]:
         """System attributes for the raw trial, from which another shadow learns the same."""
@@ -142,13 +140,12 @@ class Shadow:
                 )
             )
         self._add(_Mirror(trial, params, _shadow_notes.rejected(trial), shadow_id))
-        self._draws += RETRY_OF not in trial.user_attrs
 
     def _asked_again(self, trial: FrozenTrial, place: dict[str, Any], samplers: Samplers) -> int:
         """Let the sampler go through the choice of a raw trial once more; the shadow's number."""
         rejected = _shadow_notes.rejected(trial)
         for attempt, (position, value) in enumerate(rejected):
-            again, _ = self.ask(samplers(self._draws, attempt))
+            again, _ = self.ask(samplers(trial.number, attempt))
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE
             values = None if value is None else [value]
             try:
@@ -156,7 +153,7 @@ class Shadow:
             except ValueError:  # rejected when the search space was another one
                 state, values = TrialState.FAIL, None
             self._storage.set_trial_state_values(again._trial_id, state, values)
-        again, _ = self.ask(samplers(self._draws, len(rejected)))
+        again, _ = self.ask(samplers(trial.number, len(rejected)))
         self._move(again, place)
         return again._trial_id
 

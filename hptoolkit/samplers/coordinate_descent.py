@@ -120,6 +120,9 @@ class CoordinateDescentSampler(CoordinateSampler):
         )
         return None if point is None else lattice.position(point)
 
+    def proposes(self, region: Region, history: History) -> bool:
+        return self.propose(region, history) is not None
+
     def finished(self, region: Region, history: History) -> str | None:
         plan, _ = self._plan(region, history)
         if plan.missing is not None:

@@ -57,6 +57,9 @@ class DesignSampler(CoordinateSampler):
                     return position
         return None
 
+    def proposes(self, region: Region, history: History) -> bool:
+        return self.propose(region, history) is not None
+
     def finished(self, region: Region, history: History) -> str | None:
         told = Counter(o.key for o in history.observations if o.value is not None)
         keys = self._distinct(history)

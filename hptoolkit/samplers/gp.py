@@ -84,9 +84,9 @@ class GPSampler(CoordinateSampler):
         columns, proposals = self._prepare(region)
         evidence = gather(region, columns, history)
         if not self._models(history, evidence):
-            design = _spread(region, proposals, history.draws + _POINTS, self.seed)
+            design = _spread(region, proposals, history.number + _POINTS, self.seed)
             start = region.check_start(self.start)
-            return _first_new([start, *design[max(history.draws - 1, 0) :]], region, history)
+            return _first_new([start, *design[max(history.number - 1, 0) :]], region, history)
         model, search = _numerics()
         parameters = self._fit(columns, evidence)
         points = self._points(region, columns, proposals, evidence, history)
@@ -113,11 +113,11 @@ class GPSampler(CoordinateSampler):
             "at different points: the GP has nothing to report. Run more trials first."
         )
 
-    def _choose(
+    def _proposal(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         began = time.perf_counter()
-        params = super()._choose(study, trial, trials, space)
+        params = super()._proposal(study, trial, trials, space)
         region = self.region(space)
         history = History(trials, space, study.direction, trial.number, self._memory)
         evidence = gather(region, self._prepare(region)[0], history)
@@ -129,7 +129,7 @@ class GPSampler(CoordinateSampler):
         return params
 
     def _models(self, history: History, evidence: Evidence) -> bool:
-        return history.draws > self.initial and len(evidence.values) >= _FEWEST
+        return history.number > self.initial and len(evidence.values) >= _FEWEST
 
     def _prepare(self, region: Region) -> tuple[Columns, Proposals]:
         known = self._prepared

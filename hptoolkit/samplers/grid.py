@@ -92,6 +92,9 @@ class GridSampler(CoordinateSampler):
                     waiting = True
         return None
 
+    def proposes(self, region: Region, history: History) -> bool:
+        return self.propose(region, history) is not None
+
     def finished(self, region: Region, history: History) -> str | None:
         evaluated, zooms = 0, self._zooms(region)
         for number, points in enumerate(self._rounds(region, history)):

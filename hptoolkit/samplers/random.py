@@ -54,13 +54,13 @@ class RandomSampler(CoordinateSampler):
         self._sequence: tuple[Region, list[Array]] | None = None
 
     def propose(self, region: Region, history: History) -> Array:
-        if self.start and history.draws == 0:
+        if self.start and history.number == 0:
             return region.check_start(self.start)
         if self.method == "uniform":
             return self._draw(region, history)
         # The first point was the start, or taught us the search space.
         taken = bool(self.start) or self._declared is None
-        return self._sobol(region, max(history.draws - taken, 0))
+        return self._sobol(region, max(history.number - taken, 0))
 
     def _draw(self, region: Region, history: History) -> Array:
         generator, proposals = self.generator(history), self._proposals(region)

@@ -76,14 +76,14 @@ class Reparameterized(CoordinateSampler):
         self._shadow: Shadow | None = None
 
     def propose(self, region: Region, history: History) -> Array:
-        if self.start and history.draws == 0:
+        if self.start and history.number == 0:
             return region.check_start(self.start)
         with _LOCK:
             shadow = self._follow(region, history)
             widths = np.maximum(region.high - region.low, np.finfo(float).tiny)
             rejected: Rejected = []
             while True:
-                trial, position = shadow.ask(self._sampler(history.draws, len(rejected)))
+                trial, position = shadow.ask(self._sampler(history.number, len(rejected)))
                 if region.contains(position):
                     break
                 if len(rejected) + 1 == _ATTEMPTS:

@@ -1,35 +1,21 @@
-"""Where studies are kept: one journal file under studies/ by default, or a database by its URL."""
+"""Addresses of storages: what they may be, and what is found there before it is opened."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import socket
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
-
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._history import CLAIM, INTERRUPTED, RETRY_OF
 from hptoolkit.tracking.location import database_file
 from hptoolkit.urls import redact, scrub
 
-if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
-    from optuna.study import Study
-
 DEFAULT = "studies/studies.log"
-
-OWNER = "owner"  # user attribute of a trial: the host and process that run it
-PRUNED_REASON = "pruned_reason"  # user attribute of a pruned trial
-SEED = "seed"  # user attribute of a trial: the seed of its training
 
 
 def is_url(address: str) -> bool:
@@ -83,24 +69,6 @@ def usable(address: str) -> Iterator[None]:
         ) from None
 
 
-def connect(address: str) -> BaseStorage:
-    """The storage at an address; a file that is missing is made.
-
-    Raises UserError: it is not a storage of studies, or it cannot be reached.
-    """
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    check(address)
-    with usable(address):
-        if is_url(address):
-            return RDBStorage(address)
-        Path(address).parent.mkdir(parents=True, exist_ok=True)
-        # Absolute: the journal's lock is a symbolic link to it, whose age Optuna reads through the
-        # link. One that leads nowhere would never be too old, and a killed process's lock stay.
-        return JournalStorage(JournalFileBackend(str(Path(address).absolute())))
-
-
 def latest(base: str, names: Iterable[str]) -> str | None:
     """The newest of the studies `base`, `base-2`, `base-3`, …; None if there is none."""
     numbers = _numbers(base, names)
@@ -110,49 +78,6 @@ def latest(base: str, names: Iterable[str]) -> str | None:
 def fresh(base: str, names: Iterable[str]) -> str:
     """The name for one more study `base`."""
     return _numbered(base, max(_numbers(base, names), default=0) + 1)
-
-
-def owner() -> str:
-    """What identifies this process to others on the same storage."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def put_back_orphans(study: Study) -> list[int]:
-    """Put back the running trials whose process on this machine has gone; their numbers."""
-    orphans = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if _is_gone(str(trial.user_attrs.get(OWNER, "")))
-    ]
-    for trial in orphans:
-        put_back(study, trial)
-    return [trial.number for trial in orphans]
-
-
-def put_back(study: Study, trial: FrozenTrial) -> None:
-    """Give up a running trial and queue its parameters, with its seed, to be run again."""
-    try:
-        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    except UpdateFinishedTrialError:
-        return  # another process was faster
-    params = {**trial.system_attrs.get(CLAIM, {}), **trial.params}
-    if params:
-        kept = {name: trial.user_attrs[name] for name in (SEED,) if name in trial.user_attrs}
-        study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number, **kept})
-
-
-def _is_gone(process: str) -> bool:
-    host, _, pid = process.rpartition(":")
-    if host != socket.gethostname() or not pid.isdecimal() or process == owner():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _check_sqlite(address: str) -> None:
@@ -179,7 +104,9 @@ def _check_journal(path: Path) -> None:
     try:
         with path.open("rb") as file:
             first = file.readline(1 << 20)
-        if not first or "op_code" in json.loads(first):
+        # What the first writer left when it was killed in the middle of a line is no obstacle.
+        torn = not first.endswith(b"\n") and first.startswith(b'{"op_code":')
+        if not first or torn or "op_code" in json.loads(first):
             return
     except (OSError, ValueError, TypeError):
         pass
