@@ -58,10 +58,13 @@ def used(study: Study) -> int:
 
 def why_over(study: Study, trials: int) -> Ending | None:
     """Why nothing is left to run, with a budget of `trials` in total; None while something is."""
+    return _why_over(study, trials, study.get_trials(deepcopy=False))
+
+
+def _why_over(study: Study, trials: int, stored: list[FrozenTrial]) -> Ending | None:
     sampler = study.sampler
-    if isinstance(sampler, CoordinateSampler) and (reason := sampler.why_finished(study)):
+    if isinstance(sampler, CoordinateSampler) and (reason := sampler.why_finished(study, stored)):
         return Ending(reason)
-    stored = study.get_trials(deepcopy=False)
     if len(stored) >= trials and all(t.state.is_finished() for t in stored[:trials]):
         return Ending(f"the budget of {trials} trials is used up")
     return None
@@ -95,9 +98,11 @@ def run(
     interrupts = Interrupts()
     with interrupts, Watch(study, interrupts.abandon, times or Times()) as watch:
         while True:
-            if ending := _interrupted(interrupts) or why_over(study, trials):
+            study._thread_local.cached_all_trials = None  # as study.ask() does
+            stored = study.get_trials(deepcopy=False)
+            if ending := _interrupted(interrupts) or _why_over(study, trials, stored):
                 return ending
-            trial = _next(study, trials, watch)
+            trial = _next(study, trials, stored, watch)
             if trial is None:
                 time.sleep(pause)
                 pause = min(1.5 * pause, _PAUSES[1])
@@ -112,35 +117,34 @@ def run(
                 return Ending(f"{crashes} trials crashed one after the other, none succeeded", 1)
 
 
-def _next(study: Study, trials: int, watch: Watch) -> Trial | None:
+def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) -> Trial | None:
     """A trial to run, held by this worker; None if others have to finish first."""
     lease = Lease.of_this_process()
-    study._thread_local.cached_all_trials = None  # as study.ask() does
-    stored = study.get_trials(deepcopy=False)
     for waiting in (t for t in stored[:trials] if t.state == TrialState.WAITING):
         if take(study, waiting._trial_id, lease):
-            return _begin(study, waiting._trial_id, lease, watch)
-    sampler = study.sampler
-    if len(stored) >= trials or (isinstance(sampler, CoordinateSampler) and sampler.waits(study)):
+            return _begin(study, study._storage.get_trial(waiting._trial_id), lease, watch)
+    if len(stored) >= trials:
+        return None
+    if isinstance(study.sampler, CoordinateSampler) and study.sampler.waits(study, stored):
         return None
     # With its owner from the first moment on.
     template = optuna.trial.create_trial(
         state=TrialState.RUNNING, system_attrs=lease.attributes(), user_attrs={OWNER: owner()}
     )
     trial_id = study._storage.create_new_trial(study._study_id, template)
-    if study._storage.get_trial(trial_id).number >= trials:
+    created = study._storage.get_trial(trial_id)
+    if created.number >= trials:
         # Another worker has started the last one meanwhile. A larger budget begins with this one.
         put_back(study, trial_id)
         return None
-    return _begin(study, trial_id, lease, watch)
+    return _begin(study, created, lease, watch)
 
 
-def _begin(study: Study, trial_id: int, lease: Lease, watch: Watch) -> Trial | None:
+def _begin(study: Study, frozen: FrozenTrial, lease: Lease, watch: Watch) -> Trial | None:
     """Choose a trial's parameters, if that can be done now; otherwise it waits."""
+    trial_id, sampler = frozen._trial_id, study.sampler
     watch.hold(trial_id, lease)
-    sampler = study.sampler
     try:
-        frozen = study._storage.get_trial(trial_id)
         if not isinstance(sampler, CoordinateSampler) or sampler.claim(study, frozen):
             for stale in (ERROR, PRUNED_REASON):  # of a run that was cut off just before its end
                 if frozen.user_attrs.get(stale) is not None:
@@ -182,17 +186,16 @@ def _run_one(
 
 def _tell(study: Study, trial: Trial, state: TrialState, value: float | None) -> FrozenTrial | None:
     """Store how a trial ended; None if somebody else was faster, whose result stays."""
-    storage = study._storage
-    if storage.get_trial(trial._trial_id).state == TrialState.WAITING:
-        # It was put back, since this worker was not seen for a while: here it is.
-        storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    storage, trial_id = study._storage, trial._trial_id
     try:
         study.tell(trial, value, state=state)
     except ValueError as error:
-        if str(error).startswith("Cannot tell a"):
-            return None
-        raise
-    return storage.get_trial(trial._trial_id)
+        if not str(error).startswith("Cannot tell a"):
+            raise
+        # Either it has been finished, or put back, since this worker was not seen for a while.
+        storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        study.tell(trial, value, state=state)
+    return storage.get_trial(trial_id)
 
 
 def _evaluate(

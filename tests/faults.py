@@ -41,10 +41,10 @@ START = {"lr": 1e-3, "weight_decay": 1e-2}
 TRIALS = 40
 
 # Noticed sooner than in earnest, so that a fault takes seconds.
-TIMES = Times(beat=0.3, look=0.1, expiry=3.0)
+TIMES = Times(beat=0.5, look=0.1, expiry=3.0)
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__])
+_CONTEXT.set_forkserver_preload([__name__, "hptoolkit.storage.database", "alembic.script"])
 
 Table = list[tuple[int, dict[str, Any], float | None]]
 

@@ -109,18 +109,24 @@ class CoordinateSampler(BaseSampler, abc.ABC):
             self._region = Region(self.coordinates, search_space, self.box)
         return self._region
 
-    def why_finished(self, study: Study) -> str | None:
-        """Why the search of a study has ended, in a clause; None while it has not."""
-        trials = _stored(study)
+    def why_finished(self, study: Study, stored: list[FrozenTrial] | None = None) -> str | None:
+        """Why the search of a study has ended, in a clause; None while it has not.
+
+        The trials, if the caller has just read them, are given as `stored`.
+        """
+        trials = _stored(study) if stored is None else stored
         space = self._search_space(trials)
         if not space:
             return None
         history = History(trials, space, study.direction, len(trials), self._memory)
         return self.finished(self.region(space), history)
 
-    def waits(self, study: Study) -> bool:
-        """Whether a worker had better wait: what to evaluate next depends on trials that run."""
-        trials = _stored(study)
+    def waits(self, study: Study, stored: list[FrozenTrial] | None = None) -> bool:
+        """Whether a worker had better wait: what to evaluate next depends on trials that run.
+
+        The trials, if the caller has just read them, are given as `stored`.
+        """
+        trials = _stored(study) if stored is None else stored
         if not any(t.state == TrialState.RUNNING for t in trials):
             return False
         space = self._search_space(trials)
@@ -147,15 +153,19 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         if not space:
             return not others_run
         abandoned = [t for t in trials if t.state == TrialState.WAITING and not _is_decided(t)]
-        for each in (*(t for t in abandoned if t.number < trial.number), trial):
-            params = self._proposal(study, each, _stored(study), space)
-            if params is None:
-                return not others_run and self.why_finished(study) is None
-            study._storage.set_trial_system_attr(each._trial_id, CLAIM, params)
+        for earlier in (t for t in abandoned if t.number < trial.number):
+            params = self._proposal(study, earlier, trials, space)
+            if params is not None:
+                study._storage.set_trial_system_attr(earlier._trial_id, CLAIM, params)
+                trials = _stored(study)
+        params = self._proposal(study, trial, trials, space)
+        if params is None:
+            return not others_run and self.why_finished(study) is None
+        study._storage.set_trial_system_attr(trial._trial_id, CLAIM, params)
         return True
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
-        return dict(self._search_space(_stored(study)))
+        return dict(self._declared or self._search_space(_stored(study)))
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         if study._is_multi_objective() or _is_decided(trial):
@@ -172,7 +182,9 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         _require_single_objective(study)
         if not search_space:
             return {}
-        claim = study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM, {})
+        claim = trial.system_attrs.get(CLAIM)  # of a trial that was claimed before it started
+        if claim is None:
+            claim = study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM, {})
         if claim.keys() == search_space.keys():
             return dict(claim)
         return self._choose(study, trial, _stored(study), search_space)

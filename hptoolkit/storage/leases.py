@@ -187,7 +187,8 @@ class Watcher:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         pause = self._times.look * max(1.0, len(running) / 20)
         now = time.monotonic()
-        elapsed = 0.0 if self._looked is None else min(now - self._looked, 2 * pause)
+        longest = max(2 * pause, self._times.beat)
+        elapsed = 0.0 if self._looked is None else min(now - self._looked, longest)
         self._looked = now
         ages: dict[int, tuple[tuple[Any, ...], float]] = {}
         for trial in running:
