@@ -172,10 +172,10 @@ class Worker:
         """Why it has ended; "killed" if it was."""
         self.process.join(timeout)
         assert self.process.exitcode is not None, "a worker hangs"
-        try:
-            return str(self._answers.recv()) if self._answers.poll() else "killed"
-        except EOFError:
+        if self.process.exitcode == -signal.SIGKILL:
             return "killed"
+        assert self.process.exitcode == 0, "a worker failed by itself"
+        return str(self._answers.recv())
 
 
 def finished(study: optuna.Study) -> dict[int, float | None]:
@@ -249,7 +249,7 @@ class DieInTransaction:
     n: int
 
     def __call__(self) -> None:
-        import sqlalchemy
+        import sqlalchemy.orm
 
         left = iter(range(1, self.n))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -15,14 +16,18 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+import hptoolkit as hpt
 from hptoolkit import storage
 from hptoolkit.runner import run
-from hptoolkit.samplers._history import CLAIM, LEASE, LOST
+from hptoolkit.samplers._history import CLAIM, LEASE, LOST, History
 from hptoolkit.storage import leases, machine
 from hptoolkit.storage.leases import Lease, Times, Watcher
+from tests import page
 
+SPACE: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in "xy"}
 QUICK = Times(beat=0.05, look=0.02, expiry=0.4)
 
 
@@ -252,9 +257,6 @@ def test_an_interrupt_ends_the_waiting_for_others() -> None:
 
 
 def test_a_claim_is_made_for_who_died_before_choosing() -> None:
-    import hptoolkit as hpt
-    from tests import page
-
     grid = hpt.GridSampler(page.COORDINATES, start=page.START, search_space=page.SEARCH_SPACE)
     undisturbed = optuna.create_study(sampler=grid)
     run(undisturbed, page.objective, trials=3, listener=Listener())
@@ -271,3 +273,37 @@ def test_a_claim_is_made_for_who_died_before_choosing() -> None:
     run(study, page.objective, trials=3, listener=Listener())
     assert dead == 0
     assert [t.params for t in study.trials] == [t.params for t in undisturbed.trials]
+
+
+def test_a_worker_waits_for_the_last_points_instead_of_repeating_them() -> None:
+    grid = hpt.GridSampler(search_space=SPACE, levels=3, zooms=0)
+    study = optuna.create_study(sampler=grid)
+    elsewhere = _running(study, _elsewhere())
+    assert grid.claim(study, study._storage.get_trial(elsewhere))
+    claim = study.trials[0].system_attrs[CLAIM]
+
+    def finish() -> None:
+        for name, value in claim.items():
+            study._storage.set_trial_param(elsewhere, name, value, SPACE[name])
+        study._storage.set_trial_state_values(elsewhere, TrialState.COMPLETE, [9.0])
+
+    def objective(trial: Trial) -> float:
+        return trial.suggest_float("x", 0, 1) + trial.suggest_float("y", 0, 1)
+
+    timer = threading.Timer(1.0, finish)
+    timer.start()
+    ending = run(study, objective, trials=100, listener=Listener())
+    timer.join()
+    assert ending.reason == "all 9 points of the grid are evaluated"
+    assert len({tuple(t.params.values()) for t in study.trials}) == len(study.trials) == 9
+
+
+def test_a_point_whose_worker_died_three_times_is_given_up() -> None:
+    study = optuna.create_study(sampler=hpt.RandomSampler(search_space=SPACE, seed=0))
+    trial = study.ask(SPACE)
+    key = tuple(trial.params.values())
+    study._storage.set_trial_system_attr(trial._trial_id, LOST, ["a", "b", "c"])
+    study.tell(trial, state=TrialState.FAIL)
+    history = History(study.get_trials(), SPACE, study.direction, 1)
+    assert {tuple(o.params.values()) for o in history.failures} == {key}
+    assert history.outcome(history.failures[0].key) == -math.inf

@@ -17,7 +17,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hptoolkit import storage
+from hptoolkit import UserError, assembly, definition, opening, storage
 
 # A study small enough for a test: two epochs at width 2.
 QUICK = ["digits", "--set", "training.epochs=2", "--set", "model.width=2", "--mlflow", "off"]
@@ -105,6 +105,21 @@ def test_another_definition_is_refused_and_a_wider_one_accepted(tmp_path: Path) 
     assert (tmp_path / storage.DEFAULT).read_bytes() == before
     wider = ["--set", "search_space.lr.high=1000.0"]
     assert outcome(run(tmp_path, *QUICK, "--trials", "2", *wider))["n_trials"] == 2
+
+
+def test_a_study_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
+    study = stored(tmp_path, "digits-random")
+    study._storage.set_study_system_attr(study._study_id, opening.FORMAT, 99)
+    with pytest.raises(UserError, match=r"newer version of hptoolkit \(format 99"):
+        opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
+
+
+def _opened_as(folder: Path) -> tuple[Any, ...]:
+    defined = definition.load("digits", [])
+    pruner = optuna.pruners.NopPruner()
+    address = str(folder / storage.DEFAULT)
+    return defined, "random", assembly.sampler("random", defined), pruner, address
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -32,7 +32,7 @@ class GridSampler(CoordinateSampler):
     point is never given to two workers. A worker that finds all points of a round taken, while
     some still run, does not wait: it begins the next round around the best point known. If one of
     those that run turns out better, the round is begun again around that one: what was evaluated
-    meanwhile comes on top of `count`.
+    meanwhile comes on top of `count`. In the last round hptoolkit's own workers do wait.
 
     Args:
         coordinates, search_space, box, seed: See `CoordinateSampler`. Nothing here is random.
@@ -81,9 +81,16 @@ class GridSampler(CoordinateSampler):
         return self._plan(self.region(space)).largest(self.zooms)
 
     def propose(self, region: Region, history: History) -> Array | None:
+        return self._first_open(region, history, self._zooms(region) + 1)
+
+    def proposes(self, region: Region, history: History) -> bool:
+        return self._first_open(region, history, self._zooms(region)) is not None
+
+    def _first_open(self, region: Region, history: History, last: int) -> Array | None:
+        """The first point up to a round that is neither known nor running."""
         waiting = False
         for number, points in enumerate(self._rounds(region, history)):
-            if number > self._zooms(region) and not waiting:
+            if number > last or (number > self._zooms(region) and not waiting):
                 return None
             for key, position in points.items():
                 if history.outcome(key) is None:
@@ -91,9 +98,6 @@ class GridSampler(CoordinateSampler):
                         return position
                     waiting = True
         return None
-
-    def proposes(self, region: Region, history: History) -> bool:
-        return self.propose(region, history) is not None
 
     def finished(self, region: Region, history: History) -> str | None:
         evaluated, zooms = 0, self._zooms(region)
