@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit import default_study, definition
@@ -12,20 +15,36 @@ from hptoolkit.notation import symbol
 from hptoolkit.objective import Objective, check_batch
 from hptoolkit.task import Task
 from hptoolkit.training import data, set_up_device
+from hptoolkit.training.config import DataConfig
 from hptoolkit.training.data import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import torch
     from optuna.trial import Trial
 
-    from hptoolkit.progress import Progress
     from hptoolkit.symmetry import Symmetry
 
 # Images on which the network's symmetry is tested.
 _BATCH = 64
+
+
+@dataclass(frozen=True)
+class MakeTraining:
+    """Makes the objective of a definition, with the data loaded once a process.
+
+    Attributes:
+        defined: The definition.
+        data_dir: Where data sets are kept.
+        checkpoints: See `Objective`.
+    """
+
+    defined: StudyDefinition
+    data_dir: str | None
+    checkpoints: Path | None
+
+    def __call__(self, device: str, on_epoch: Callable[[Trial, Any], None]) -> Objective:
+        split = _load(self.defined.data, self.data_dir)
+        chosen = set_up_device(device)
+        return Objective(self.defined, split, chosen, on_epoch, self.checkpoints)
 
 
 def prepare(
@@ -50,7 +69,7 @@ def prepare(
     if coordinates not in (None, "auto"):
         defined = defined.over(definition.split_axes(str(coordinates)))
         defined.region()
-    split = data.split(data.load(defined.data.name, data_dir), defined.data)
+    split = _load(defined.data, data_dir)
     check_batch(defined, split)
     chosen = set_up_device(device)
     symmetry = symmetry_of(defined, split)
@@ -69,7 +88,7 @@ def prepare(
         )
     return Task(
         defined=defined,
-        objective=_objective(defined, split, chosen, checkpoints),
+        objective=MakeTraining(defined, data_dir, checkpoints),
         what=f"{len(split.train)} images of {defined.data.name} to train on and "
         f"{len(split.validation)} to validate",
         why=why,
@@ -143,10 +162,9 @@ def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry) -> str:
     return "\n".join(lines)
 
 
-def _objective(
-    defined: StudyDefinition, split: Split, device: torch.device, checkpoints: Path | None
-) -> Callable[[Progress], Callable[[Trial], float]]:
-    return lambda progress: Objective(defined, split, device, progress.epoch_ended, checkpoints)
+@cache
+def _load(config: DataConfig, data_dir: str | None) -> Split:
+    return data.split(data.load(config.name, data_dir), config)
 
 
 def _note(defined: StudyDefinition, symmetry: Symmetry) -> str:

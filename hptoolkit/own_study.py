@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from hptoolkit import definition
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
 from hptoolkit.own_objective import resolve
 from hptoolkit.task import Task
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+
+@dataclass(frozen=True)
+class Function:
+    """A user's function by its name, imported once a process."""
+
+    name: str
+
+    def __call__(
+        self, device: str, on_epoch: Callable[[Trial, Any], None]
+    ) -> Callable[[Trial], float]:
+        return _imported(self.name)
 
 
 def prepare(
@@ -30,7 +47,7 @@ def prepare(
             "--coordinates auto needs the built-in objective: hptoolkit.symmetry tests a model of "
             "your own; give the axes, such as 'lr*weight_decay,weight_decay'."
         )
-    function = resolve(objective)
+    _imported(objective)
     defined = definition.own(objective, overrides, **changes)
     if coordinates is not None:
         defined = defined.over(definition.split_axes(coordinates))
@@ -38,10 +55,15 @@ def prepare(
     searched = f"axes {', '.join(axes)}" if axes else "every parameter its own axis"
     return Task(
         defined=defined,
-        objective=lambda progress: function,
+        objective=Function(objective),
         what=f"{objective}, {defined.goal.direction} its value, {searched}",
         why="",
         notes=(),
         epochs=None,
         description=lambda: f"{objective}: {defined.goal.direction} its value, {searched}.",
     )
+
+
+@cache
+def _imported(name: str) -> Callable[[Trial], float]:
+    return resolve(name)

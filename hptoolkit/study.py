@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from optuna.study import Study
-    from optuna.trial import Trial
     from rich.console import Console
 
-    from hptoolkit.progress import Progress
-    from hptoolkit.runner import Ending
-    from hptoolkit.sections import Search
+    from hptoolkit.session import Session
+    from hptoolkit.task import Task
+    from hptoolkit.workers.engines import Wanted
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -71,6 +66,17 @@ def study(
         str | None, typer.Option(help="Where data sets are kept [HPTOOLKIT_DATA or the cache].")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(help="Trials at once, each in a process. [1]", min=1)
+    ] = None,
+    per_gpu: Annotated[int, typer.Option(help="Workers that may share a GPU.", min=1)] = 1,
+    engine: Annotated[str, typer.Option(help="local, or ray: workers on a Ray cluster.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster: HOST:PORT or ray://HOST:PORT.")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="Ray keeps this share of a GPU for each worker.", min=0)
+    ] = None,
     mlflow: Annotated[
         str | None, typer.Option(help="Tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
     ] = None,
@@ -82,17 +88,24 @@ def study(
     from hptoolkit import storage as storages
     from hptoolkit.errors import UserError, nearest
     from hptoolkit.tracking.location import check_uri, database_file
+    from hptoolkit.workers import engines
 
     console = Console(highlight=False)
     assembly.check_sampler(sampler)
     if start not in ("file", "lr-range"):
         raise UserError(f"Unknown start {start!r}: {nearest(start, ('file', 'lr-range'))}.")
+    wanted = engines.Wanted(workers, per_gpu, device, engine, ray_address, gpus_per_worker)
+    wanted.check()
     address = storage or storages.DEFAULT
     storages.check(address)
     if mlflow != "off":
         file = database_file(check_uri(mlflow))
         if file is not None:
             storages.check_writable(file, "--mlflow")
+    if wanted.are_processes and not describe:
+        from hptoolkit.workers import processes
+
+        processes.warm_up(training=objective is None)
 
     changes = {"seed": seed, "vary": vary, "pruner": pruner, "trials": trials}
     if objective is None:
@@ -112,75 +125,49 @@ def study(
         from hptoolkit import own_study
 
         task = own_study.prepare(objective, name, fields or (), changes, coordinates, start)
-    defined = task.defined.over_raw_axes() if raw else task.defined
-    made = assembly.sampler(sampler, defined)
     if describe:
         console.print(task.description(), markup=False, soft_wrap=True)
         raise typer.Exit
-
-    from hptoolkit.opening import open_study
-
-    prune = assembly.pruner(defined, task.epochs or 100)
-    opened = open_study(defined, sampler, made, prune, address, fresh=fresh, raw=raw)
-    over = " over raw parameters" if raw else ""
-    lines = [f"Study {opened.study_name}{task.why}: {task.what}, sampler {sampler}{over}."]
-    lines += [*task.notes, *assembly.notes(made, defined)]
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-    ending = _run(opened, defined, task.objective, task.epochs, address, mlflow, console)
-    raise typer.Exit(ending.exit_code)
+    session = _open(task, sampler, wanted, address, mlflow, console, fresh=fresh, raw=raw)
+    raise typer.Exit(session.run().exit_code)
 
 
-def _run(
-    opened: Study,
-    defined: Search,
-    objective: Callable[[Progress], Callable[[Trial], float]],
-    epochs: int | None,
+def _open(
+    task: Task,
+    kind: str,
+    wanted: Wanted,
     address: str,
     mlflow: str | None,
     console: Console,
-) -> Ending:
-    from hptoolkit import summary
-    from hptoolkit.progress import Progress
-    from hptoolkit.runner import run, why_over
-    from hptoolkit.samplers import CoordinateSampler
-    from hptoolkit.storage import put_back_orphans
-    from hptoolkit.tracking import Tracker
+    *,
+    fresh: bool,
+    raw: bool,
+) -> Session:
+    """Open the study, say what it is, and get its workers ready."""
+    from hptoolkit import assembly
+    from hptoolkit.opening import open_study
+    from hptoolkit.session import Session
+    from hptoolkit.workers.engines import engine
+    from hptoolkit.workers.job import Job
 
-    back = put_back_orphans(opened)
-    if back:
-        numbers = ", ".join(map(str, back))
-        console.print(f"Put back, since the process that ran them has gone: run {numbers}.")
-    goal = defined.goal
-    best = summary.best_trial(opened)
-    tracker = None if mlflow == "off" else Tracker(mlflow, opened, on_problem=console.print)
-    if tracker:
-        tracker.sync()
-    over = why_over(opened, defined.trials)
-    if over:
-        console.print(f"Nothing is left to run: {over.reason}.", soft_wrap=True)
-    else:
-        sampler = opened.sampler
-        axes = summary.shown_axes(sampler) if isinstance(sampler, CoordinateSampler) else []
-        progress = Progress(
-            console,
-            names=list(defined.distributions or ()),
-            axes=axes,
-            metric_name=goal.name,
-            maximize=goal.direction == "maximize",
-            epochs=epochs,
-            best=best.value if best else None,
-            on_end=tracker.log if tracker else None,
-        )
-        with progress:
-            over = run(opened, objective(progress), trials=defined.trials, listener=progress)
-    outcome = summary.as_json(opened, address, over.reason)
-    summary.show(console, opened, goal.name, over.reason, address, mlflow)
-    if tracker:
-        tracker.finish(outcome, interrupted=over.exit_code > 128)
-        tracker.close()
-    console.print(json.dumps(outcome), markup=False, soft_wrap=True)
-    return over
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    defined = task.defined.over_raw_axes() if raw else task.defined
+    made = assembly.sampler(kind, defined)
+    prune = assembly.pruner(defined, task.epochs or 100)
+    runs_it = engine(wanted, address, say)
+    opened = open_study(defined, kind, made, prune, address, fresh=fresh, raw=raw)
+    over = " over raw parameters" if raw else ""
+    for line in (
+        f"Study {opened.study_name}{task.why}: {task.what}, sampler {kind}{over}.",
+        *task.notes,
+        *assembly.notes(made, defined),
+        *runs_it.notes,
+    ):
+        say(line)
+    job = Job(address, opened.study_name, kind, defined, task.epochs, task.objective)
+    return Session(opened, job, runs_it, mlflow, console)
 
 
 def main() -> None:

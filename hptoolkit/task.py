@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 from hptoolkit.sections import Search
 
 if TYPE_CHECKING:
-    from optuna.trial import Trial
-
-    from hptoolkit.progress import Progress
+    from hptoolkit.workers.job import MakeObjective
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class Task:
 
     Attributes:
         defined: Its definition, with the start and axes that the command line asked for.
-        objective: Makes the objective, given who shows the epochs.
+        objective: Makes the objective, in whatever process is to run it.
         what: What is tuned, for the first line.
         why: Why this study, if none was named.
         notes: Further lines to print before it starts.
@@ -29,7 +27,7 @@ class Task:
     """
 
     defined: Search
-    objective: Callable[[Progress], Callable[[Trial], float]]
+    objective: MakeObjective
     what: str
     why: str
     notes: tuple[str, ...]

@@ -11,9 +11,8 @@ from hptoolkit.training import data
 from tests.test_study_command import run
 
 
-class Silent:
-    def epoch_ended(self, trial: optuna.Trial, epoch: object) -> None:
-        pass
+def silent(trial: optuna.Trial, epoch: object) -> None:
+    pass
 
 
 NONE = {"seed": None, "vary": None, "pruner": None, "trials": None}
@@ -72,12 +71,12 @@ def test_vary_changes_one_source_of_noise_at_a_time() -> None:
         task = prepare("digits", quick, changes, None, "file", None, "cpu")
         study = optuna.create_study(direction="maximize")
         study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
-        study.optimize(task.objective(Silent()), n_trials=1)  # type: ignore[arg-type]
+        study.optimize(task.objective("cpu", silent), n_trials=1)
         accuracies[vary] = study.trials[0].user_attrs["history"][-1]["validation_loss"]
     base = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
-    study.optimize(base.objective(Silent()), n_trials=1)  # type: ignore[arg-type]
+    study.optimize(base.objective("cpu", silent), n_trials=1)
     reference = study.trials[0].user_attrs["history"][-1]["validation_loss"]
     assert accuracies["augment"] == reference
     different = {reference, accuracies["init"], accuracies["order"], accuracies["all"]}
