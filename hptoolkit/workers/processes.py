@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from hptoolkit.storage import OWNER
 from hptoolkit.urls import scrub
 from hptoolkit.workers.job import Job, see_only, work
 from hptoolkit.workers.places import Place
-from hptoolkit.workers.signals import blocked, ignore, noted
+from hptoolkit.workers.signals import blocked, ignore, interrupted, noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ POLL_SECONDS = 0.5
 # How long a worker that was told to end may take to put its trial back.
 _GRACE_SECONDS = 20.0
 _REMINDER_SECONDS = 2.0
+# Each death in a row makes the next worker begin a second later, up to this.
+_LONGEST_DELAY = 5.0
 # Deaths for each worker in a row, with no trial ended in between, after which it is no accident.
 _DEATHS = 3
 
@@ -70,6 +73,7 @@ class Processes:
         self.notes = notes
         self._say = say
         self._workers: list[_Worker] = []
+        self._deaths = 0  # in a row, without a trial that ended in between
         self._pids: set[int] = set()
 
     def owns(self, trial: FrozenTrial) -> bool:
@@ -94,42 +98,50 @@ class Processes:
 
         from hptoolkit.runner import Ending, why_over
 
-        deaths = 0
         last = Ending("all workers have ended")
         while self._workers:
             connection.wait([worker.process.sentinel for worker in self._workers], POLL_SECONDS)
             if any(trial.state != TrialState.FAIL for trial in watch.look()):
-                deaths = 0
+                self._deaths = 0
             if received:
-                return Ending(
-                    f"interrupted by {signal.Signals(received[0]).name}", 128 + received[0]
-                )
+                return interrupted(received[0])
             for worker in [w for w in self._workers if not w.process.is_alive()]:
                 self._workers.remove(worker)
                 ended = worker.result()
-                if isinstance(ended, Ending):
+                if isinstance(ended, Ending) and ended.exit_code < 128:
                     last = ended
-                    if ended.exit_code == 1:
-                        return ended
-                    if ended.exit_code == 0:
-                        continue
-                deaths += 1
-                cause = worker.cause(ended, job.address)
-                back = _put_back(study)
-                if deaths >= _DEATHS * len(self.places):
-                    return Ending(
-                        f"{deaths} workers died one after the other, and no trial ended in "
-                        f"between ({cause})",
-                        1,
-                    )
-                if why_over(study, job.defined.trials) is None:
-                    self._start(job, worker.place)
-                    again = f", run {', '.join(map(str, back))} is put back" if back else ""
-                    self._say(f"A worker died ({cause}): another takes its place{again}.")
+                    over = ended.exit_code != 0
+                else:  # someone ended it, and not by ending the study
+                    given_up = self._replace(worker, ended, job, study)
+                    last, over = given_up or last, given_up is not None
+                if over:
+                    return last
         return why_over(study, job.defined.trials) or last
 
-    def _start(self, job: Job, place: Place) -> None:
-        worker = _Worker.start(job, place)
+    def _replace(self, worker: _Worker, ended: object, job: Job, study: Study) -> Ending | None:
+        """Start another worker for one that died; how the study ends if too many have.
+
+        Raises UserError if the input is bad, not the luck: no worker has got as far as a trial.
+        """
+        from hptoolkit.runner import Ending
+
+        self._deaths += 1
+        cause = scrub(worker.cause(ended), job.address)
+        back = _put_back(study)
+        if self._deaths >= _DEATHS * len(self.places):
+            if isinstance(ended, UserError):
+                raise ended
+            reason = (
+                f"{self._deaths} workers died one after the other, and no trial ended meanwhile"
+            )
+            return Ending(f"{reason} ({cause})", 1)
+        self._start(job, worker.place, delay=min(self._deaths - 1.0, _LONGEST_DELAY))
+        again = f", run {', '.join(map(str, back))} is put back" if back else ""
+        self._say(f"A worker died ({cause}): another takes its place{again}.")
+        return None
+
+    def _start(self, job: Job, place: Place, delay: float = 0.0) -> None:
+        worker = _Worker.start(job, place, delay)
         self._workers.append(worker)
         if worker.process.pid is not None:
             self._pids.add(worker.process.pid)
@@ -165,49 +177,49 @@ class _Worker:
     results: connection.Connection
 
     @classmethod
-    def start(cls, job: Job, place: Place) -> _Worker:
+    def start(cls, job: Job, place: Place, delay: float) -> _Worker:
         context: Any = multiprocessing.get_context(_method())
         results, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_main, args=(job, place, sender), daemon=False)
+        process = context.Process(target=_main, args=(job, place, delay, sender), daemon=False)
         with blocked():
             process.start()
         sender.close()
         return cls(process, place, results)
 
     def result(self) -> Any:
-        """How its work ended, a UserError's or another error's words; None if it was killed."""
+        """How its work ended, a UserError or another error's words; None if it was killed."""
         self.process.join()
         try:
             ended = self.results.recv() if self.results.poll() else None
         except EOFError:
             ended = None
         self.results.close()
-        if isinstance(ended, UserError):
-            raise ended
         return ended
 
-    def cause(self, ended: Any, address: str) -> str:
-        """Why it died, in a few words without a password."""
+    def cause(self, ended: object) -> str:
+        """Why it died, in a few words."""
         code = self.process.exitcode or 0
         if code < 0:
             return signal.Signals(-code).name
-        return scrub(str(getattr(ended, "reason", ended) or f"exit code {code}"), address)
+        return str(getattr(ended, "reason", ended) or f"exit code {code}")
 
 
-def _main(job: Job, place: Place, results: connection.Connection) -> None:
+def _main(job: Job, place: Place, delay: float, results: connection.Connection) -> None:
     """A worker process."""
     # Whoever started it passes signals on; `runner.run` listens to them while it runs.
     ignore()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     if place.gpu is not None:
         see_only(place.gpu)
+    time.sleep(delay)
     try:
-        results.send(work(job, place.device))
+        ended: object = work(job, place.device)
     except UserError as error:
-        results.send(error)
+        ended = error
     except Exception as error:  # the supervisor says it in a sentence and starts another worker
-        results.send(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-        raise SystemExit(1) from None
+        ended = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    with suppress(BrokenPipeError):  # nobody is left to tell
+        results.send(ended)
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,6 @@ what is left to do. The storage must be reachable from every node.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from hptoolkit.errors import UserError
 from hptoolkit.storage import is_url
 from hptoolkit.tracking.location import absolute, database_file
 from hptoolkit.workers.job import Job, work
-from hptoolkit.workers.signals import noted
+from hptoolkit.workers.signals import interrupted, noted
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -122,8 +121,7 @@ class RayCluster:
             done, pending = ray.wait(pending, timeout=POLL_SECONDS)
             watch.look()
             if received:
-                name = signal.Signals(received[0]).name
-                return Ending(f"interrupted by {name}", 128 + received[0])
+                return interrupted(received[0])
             if back := put_back_orphans(study):
                 self.say(f"A worker has gone: run {', '.join(map(str, back))} is put back.")
             for reference in done:
