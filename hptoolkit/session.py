@@ -12,7 +12,7 @@ from hptoolkit.runner import Ending, why_over
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.storage import put_back_orphans
 from hptoolkit.tracking import Tracker
-from hptoolkit.watch import Watch
+from hptoolkit.view import View
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -79,7 +79,7 @@ class Session:
                 tracker.log(trial)
 
         with progress:
-            return self.engine.run(self.job, self.study, Watch(self.study, progress, log))
+            return self.engine.run(self.job, self.study, View(self.study, progress, log))
 
     def _conclude(self, ending: Ending, tracker: Tracker | None) -> None:
         name, address = self.job.defined.goal.name, self.job.address

@@ -7,8 +7,8 @@ evaluate. To keep several workers busy, replay it under guesses about the points
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +17,9 @@ from hptoolkit.samplers._line_search import Found, Search, accelerated, double_o
 
 # Guesses about unknown points that are followed before no further point is looked for.
 _MAX_GUESSES = 1000
+# How often a point does as the one before it, and as its reports so far make expect.
+_PERSISTENCE = 0.6
+_TRUST = 0.85
 
 
 @dataclass(frozen=True)
@@ -100,12 +103,14 @@ class Plan:
         trainings: For each of them, how many points had been asked for when it was over.
         missing: The point whose value is needed next; None when the descent has ended.
         value: The best value sent so far.
+        improved: Whether the last value sent was the best.
     """
 
     moves: list[Move] = field(default_factory=list)
     trainings: list[int] = field(default_factory=list)
     missing: Point | None = None
     value: float = -math.inf
+    improved: bool = False
 
 
 def replay(descent: Descent, lattice: Lattice, outcome: Callable[[Point], float | None]) -> Plan:
@@ -120,6 +125,7 @@ def replay(descent: Descent, lattice: Lattice, outcome: Callable[[Point], float 
             plan.missing = point
             return plan
         asked.add(point)
+        plan.improved = value > plan.value + descent.minimum_improvement
         plan.value = max(plan.value, value)
         try:
             point = search.send(value)
@@ -134,17 +140,21 @@ def upcoming(
     lattice: Lattice,
     outcome: Callable[[Point], float | None],
     pending: Callable[[Point], bool],
+    expected: Callable[[Point], float | None] = lambda point: None,
 ) -> Point | None:
-    """The point to evaluate next while others run: the first one that the descent may come to.
+    """The point to evaluate next while others run: the likeliest one that the descent will come to.
 
-    Unknown points are guessed to be worse, then to be better, the fewest guesses first, so that
-    the workers take both neighbours of a point, then the next doublings.
+    A running point is guessed to come to what is `expected` of it, or else to do as the point
+    before it did: to be better after one that was better, worse after one that was worse. The
+    opposite is followed as well, as far as it is likely.
     """
-    queue: deque[dict[Point, float]] = deque([{}])
+    # Entries: minus the logarithm of the guesses' probability, their order of making, the guesses.
+    queue: list[tuple[float, int, dict[Point, float]]] = [(0.0, 0, {})]
+    made = 0
     for _ in range(_MAX_GUESSES):
         if not queue:
             return None
-        guesses = queue.popleft()
+        cost, _, guesses = heapq.heappop(queue)
 
         def guessed(point: Point, guesses: dict[Point, float] = guesses) -> float | None:
             value = outcome(point)
@@ -155,11 +165,22 @@ def upcoming(
             continue
         if not pending(plan.missing):
             return plan.missing
-        base = plan.value if math.isfinite(plan.value) else 0.0
-        better = base + abs(base) + 2 * descent.minimum_improvement + 1.0
-        queue.append({**guesses, plan.missing: -math.inf})
-        queue.append({**guesses, plan.missing: better})
+        for probability, value in _guesses(plan, expected(plan.missing), descent):
+            made += 1
+            entry = (cost - math.log(probability), made, {**guesses, plan.missing: value})
+            heapq.heappush(queue, entry)
     return None
+
+
+def _guesses(plan: Plan, expected: float | None, descent: Descent) -> list[tuple[float, float]]:
+    """What the missing point of a plan may come to: probabilities and values."""
+    base = plan.value if math.isfinite(plan.value) else 0.0
+    better = base + abs(base) + 2 * descent.minimum_improvement + 1.0
+    if expected is None:
+        likely, other = (better, -math.inf) if plan.improved else (-math.inf, better)
+        return [(_PERSISTENCE, likely), (1 - _PERSISTENCE, other)]
+    other = -math.inf if expected > plan.value + descent.minimum_improvement else better
+    return [(_TRUST, expected), (1 - _TRUST, other)]
 
 
 def _cycle(order: Sequence[int]) -> Iterator[int]:

@@ -16,6 +16,7 @@ from hptoolkit.errors import UserError, nearest
 from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._descent import Descent, Plan, replay, upcoming
+from hptoolkit.samplers._forecast import forecast
 from hptoolkit.samplers._history import History
 from hptoolkit.samplers._lattice import Lattice, Point
 
@@ -112,11 +113,13 @@ class CoordinateDescentSampler(CoordinateSampler):
 
     def propose(self, region: Region, history: History) -> Array | None:
         descent, lattice = self._descent(region)
+        running = {o.key: o for o in history.observations if o.value is None}
         point = upcoming(
             descent,
             lattice,
             lambda p: history.outcome(lattice.key(p)),
             lambda p: lattice.key(p) in history.pending,
+            lambda p: forecast(running[lattice.key(p)], history),
         )
         return None if point is None else lattice.position(point)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hptoolkit.progress import Progress
     from hptoolkit.runner import Ending
-    from hptoolkit.watch import Watch
+    from hptoolkit.view import View
     from hptoolkit.workers.job import Job
 
 ENGINES = ("local", "ray")
@@ -67,8 +67,8 @@ class Engine(Protocol):
     def owns(self, trial: FrozenTrial) -> bool:
         """Whether it ran a trial, which then is its own to log."""
 
-    def run(self, job: Job, study: Study, watch: Watch) -> Ending:
-        """Run trials, show them by `watch`, and say why it ended."""
+    def run(self, job: Job, study: Study, view: View) -> Ending:
+        """Run trials, show them by `view`, and say why it ended."""
 
 
 class Here:
@@ -84,24 +84,24 @@ class Here:
 
         return trial.user_attrs.get(OWNER) == owner()
 
-    def run(self, job: Job, study: Study, watch: Watch) -> Ending:
+    def run(self, job: Job, study: Study, view: View) -> Ending:
         from hptoolkit.runner import run
 
-        objective = job.objective(self._device, watch.progress.epoch_ended)
-        listener = _Showing(watch, watch.progress)
+        objective = job.objective(self._device, view.progress.epoch_ended)
+        listener = _Showing(view, view.progress)
         return run(study, objective, trials=job.defined.trials, listener=listener)
 
 
 @dataclass
 class _Showing:
-    watch: Watch
+    view: View
     progress: Progress
 
     def trial_began(self, trial: Trial) -> None:
         self.progress.trial_began(trial)
 
     def trial_ended(self, trial: FrozenTrial) -> None:
-        self.watch.look()
+        self.view.look()
 
 
 def engine(wanted: Wanted, address: str, say: Callable[[str], None]) -> Engine:

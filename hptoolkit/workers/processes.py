@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hptoolkit.runner import Ending
-    from hptoolkit.watch import Watch
+    from hptoolkit.view import View
 
 POLL_SECONDS = 0.5
 # How long a worker that was told to end may take to put its trial back.
@@ -81,19 +81,19 @@ class Processes:
         host, _, pid = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
         return host == socket.gethostname() and pid.isdecimal() and int(pid) in self._pids
 
-    def run(self, job: Job, study: Study, watch: Watch) -> Ending:
+    def run(self, job: Job, study: Study, view: View) -> Ending:
         """Run the workers until the study is over. Raises UserError if one meets bad input."""
         with noted() as received:
             try:
                 for place in self.places:
                     self._start(job, place)
-                return self._supervise(job, study, watch, received)
+                return self._supervise(job, study, view, received)
             finally:
-                self._stop(watch, received)
+                self._stop(view, received)
                 _put_back(study)
-                watch.look()
+                view.look()
 
-    def _supervise(self, job: Job, study: Study, watch: Watch, received: list[int]) -> Ending:
+    def _supervise(self, job: Job, study: Study, view: View, received: list[int]) -> Ending:
         from optuna.trial import TrialState
 
         from hptoolkit.runner import Ending, why_over
@@ -101,7 +101,7 @@ class Processes:
         last = Ending("all workers have ended")
         while self._workers:
             connection.wait([worker.process.sentinel for worker in self._workers], POLL_SECONDS)
-            if any(trial.state != TrialState.FAIL for trial in watch.look()):
+            if any(trial.state != TrialState.FAIL for trial in view.look()):
                 self._deaths = 0
             if received:
                 return interrupted(received[0])
@@ -146,7 +146,7 @@ class Processes:
         if worker.process.pid is not None:
             self._pids.add(worker.process.pid)
 
-    def _stop(self, watch: Watch, received: list[int]) -> None:
+    def _stop(self, view: View, received: list[int]) -> None:
         """End the workers: they put their trials back; those that do not in time are killed.
 
         A second Ctrl-C kills at once.
@@ -162,7 +162,7 @@ class Processes:
                 for process in alive:
                     process.terminate()
             connection.wait([process.sentinel for process in alive], POLL_SECONDS)
-            watch.look()
+            view.look()
         for worker in self._workers:
             worker.process.join()
         self._workers.clear()

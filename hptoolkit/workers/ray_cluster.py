@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from hptoolkit.runner import Ending
-    from hptoolkit.watch import Watch
+    from hptoolkit.view import View
     from hptoolkit.workers.engines import Wanted
 
 POLL_SECONDS = 0.5
@@ -89,7 +89,7 @@ class RayCluster:
         """Whether one of the workers ran a trial: taken for granted, they may be anywhere."""
         return True
 
-    def run(self, job: Job, study: Study, watch: Watch) -> Ending:
+    def run(self, job: Job, study: Study, view: View) -> Ending:
         """Run the workers until the study is over. Raises UserError if one meets bad input."""
         import ray
 
@@ -101,14 +101,14 @@ class RayCluster:
         with noted() as received:
             tasks = [task.remote(sent, device, str(Path.cwd())) for _ in range(self.workers)]
             try:
-                return self._supervise(tasks, job, study, watch, received)
+                return self._supervise(tasks, job, study, view, received)
             finally:
-                _stop(tasks, watch)
-                watch.look()
+                _stop(tasks, view)
+                view.look()
                 ray.shutdown()
 
     def _supervise(
-        self, tasks: list[Any], job: Job, study: Study, watch: Watch, received: list[int]
+        self, tasks: list[Any], job: Job, study: Study, view: View, received: list[int]
     ) -> Ending:
         import ray
 
@@ -119,7 +119,7 @@ class RayCluster:
         pending = list(tasks)
         while pending:
             done, pending = ray.wait(pending, timeout=POLL_SECONDS)
-            watch.look()
+            view.look()
             if received:
                 return interrupted(received[0])
             if back := put_back_orphans(study):
@@ -155,7 +155,7 @@ def _result(reference: Any) -> Ending:
     return ending
 
 
-def _stop(tasks: list[Any], watch: Watch) -> None:
+def _stop(tasks: list[Any], view: View) -> None:
     """Interrupt what still runs, so that trials are put back; after a while kill it."""
     import ray
 
@@ -165,7 +165,7 @@ def _stop(tasks: list[Any], watch: Watch) -> None:
         ray.cancel(reference, force=False)
     while running and time.monotonic() < deadline:
         _, running = ray.wait(running, timeout=POLL_SECONDS)
-        watch.look()
+        view.look()
     for reference in running:
         ray.cancel(reference, force=True)
 

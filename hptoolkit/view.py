@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hptoolkit.progress import Progress
 
 
-class Watch:
+class View:
     """Shows what happens in a study, as often as `look` is called.
 
     A look costs the reading of what is new, and a glance at the trials from the first that had not
