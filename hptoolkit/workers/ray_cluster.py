@@ -7,6 +7,7 @@ what is left to do. The storage must be reachable from every node.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ POLL_SECONDS = 0.5
 RETRIES = 20
 # How long workers that were told to end may take to put their trials back.
 _GRACE_SECONDS = 20.0
+_REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class RayCluster:
     def join(cls, wanted: Wanted, address: str, say: Callable[[str], None]) -> RayCluster:
         """Join a cluster, or begin one on this machine. Raises UserError if that cannot be done."""
         ray = _imported()
+        _check_reachable(wanted.ray_address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(
@@ -63,10 +66,7 @@ class RayCluster:
                 logging_level="ERROR",
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"The Ray cluster {wanted.ray_address or '(none named)'} cannot be joined "
-                f"({str(error).strip().partition(chr(10))[0]}): check --ray-address."
-            ) from None
+            raise _unreachable(wanted.ray_address or "(none named)", error) from None
         resources = ray.cluster_resources()
         gpus = _share(wanted, resources.get("GPU", 0.0))
         room = resources["GPU"] / gpus if gpus else resources.get("CPU", 1.0)
@@ -168,6 +168,22 @@ def _stop(tasks: list[Any], view: View) -> None:
         view.look()
     for reference in running:
         ray.cancel(reference, force=True)
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise UserError at once if nothing listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # "auto", "local" or none
+    try:
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(f"{host}:{port}", error) from None
+
+
+def _unreachable(address: str, error: Exception) -> UserError:
+    reason = str(error).strip().partition("\n")[0]
+    return UserError(f"The Ray cluster {address} cannot be joined ({reason}): check --ray-address.")
 
 
 def _share(wanted: Wanted, available: float) -> float:
