@@ -6,11 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from optuna.exceptions import StorageInternalError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.samplers._history import INTERRUPTED
+from hptoolkit.errors import StorageError
 
 if TYPE_CHECKING:
     from hptoolkit.progress import Progress
@@ -25,7 +24,7 @@ class View:
     Args:
         study: The study. What has ended before is not shown.
         progress: Where to show it.
-        on_end: Called with each trial that has ended by itself, whoever ran it.
+        on_end: Called with each trial that has ended, whoever ran it.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class View:
         """Show what is new; the trials that have ended since the last look, in that order."""
         try:
             ended = self._take_new()
-        except (StorageInternalError, OSError):
+        except (StorageError, OSError):
             return []  # the workers meet it too, and it is they who give up or go on
         for trial in ended:
             self.progress.trial_ended(trial)
@@ -62,5 +61,4 @@ class View:
             self._shown.remove(self._known)
             self._known += 1
         self._running = [t for t in recent if t.state == TrialState.RUNNING and t.params]
-        own = [trial for trial in ended if not trial.user_attrs.get(INTERRUPTED, False)]
-        return sorted(own, key=lambda trial: trial.datetime_complete or datetime.min)
+        return sorted(ended, key=lambda trial: trial.datetime_complete or datetime.min)

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.errors import UserError
+from hptoolkit.ending import Ending
+from hptoolkit.errors import StorageError, UserError
 from hptoolkit.storage import OWNER
 from hptoolkit.urls import scrub
 from hptoolkit.workers.job import Job, see_only, work
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from hptoolkit.runner import Ending
     from hptoolkit.view import View
 
 POLL_SECONDS = 0.5
@@ -96,7 +96,7 @@ class Processes:
     def _supervise(self, job: Job, study: Study, view: View, received: list[int]) -> Ending:
         from optuna.trial import TrialState
 
-        from hptoolkit.runner import Ending, why_over
+        from hptoolkit.runner import why_over
 
         last = Ending("all workers have ended")
         while self._workers:
@@ -121,16 +121,15 @@ class Processes:
     def _replace(self, worker: _Worker, ended: object, job: Job, study: Study) -> Ending | None:
         """Start another worker for one that died; how the study ends if too many have.
 
-        Raises UserError if the input is bad, not the luck: no worker has got as far as a trial.
+        Raises UserError if bad input, or a storage that fails, is the reason.
         """
-        from hptoolkit.runner import Ending
-
         self._deaths += 1
         cause = scrub(worker.cause(ended), job.address)
         back = _put_back(study)
-        if self._deaths >= _DEATHS * len(self.places):
-            if isinstance(ended, UserError):
-                raise ended
+        given_up = self._deaths >= _DEATHS * len(self.places)
+        if isinstance(ended, StorageError) or (given_up and isinstance(ended, UserError)):
+            raise ended
+        if given_up:
             reason = (
                 f"{self._deaths} workers died one after the other, and no trial ended meanwhile"
             )
@@ -236,13 +235,11 @@ def _end_with_parent() -> None:
 
 
 def _put_back(study: Study) -> list[int]:
-    from optuna.exceptions import StorageInternalError
-
     from hptoolkit.storage import put_back_orphans
 
     try:
         return put_back_orphans(study)
-    except (StorageInternalError, OSError):
+    except (StorageError, OSError):
         return []  # a lease ends by itself
 
 

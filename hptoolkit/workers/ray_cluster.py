@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.ending import Ending
 from hptoolkit.errors import UserError
 from hptoolkit.storage import is_url
 from hptoolkit.tracking.location import absolute, database_file
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-    from hptoolkit.runner import Ending
     from hptoolkit.view import View
     from hptoolkit.workers.engines import Wanted
 
@@ -112,7 +112,7 @@ class RayCluster:
     ) -> Ending:
         import ray
 
-        from hptoolkit.runner import Ending, why_over
+        from hptoolkit.runner import why_over
         from hptoolkit.storage import put_back_orphans
 
         ending = Ending("all workers have ended")
@@ -141,8 +141,6 @@ def _task(job: Job, device: str, folder: str) -> Ending:
 
 def _result(reference: Any) -> Ending:
     import ray
-
-    from hptoolkit.runner import Ending
 
     try:
         ending: Ending = ray.get(reference)

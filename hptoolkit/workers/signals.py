@@ -5,10 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hptoolkit.runner import Ending
+from hptoolkit.ending import Ending
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
@@ -16,8 +14,6 @@ _CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 
 def interrupted(number: int) -> Ending:
     """The ending by a signal; its exit code is the shell's convention."""
-    from hptoolkit.runner import Ending
-
     return Ending(f"interrupted by {signal.Signals(number).name}", 128 + number)
 
 
