@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -43,6 +43,7 @@ class Progress:
         metric_name, maximize: What is judged, and which way.
         epochs: Epochs of a training, for `3/10`; None where they are searched.
         best: The best value so far, of a study that is continued.
+        on_end: Called with each trial that has ended.
     """
 
     console: Console
@@ -52,6 +53,7 @@ class Progress:
     maximize: bool
     epochs: int | None = None
     best: float | None = None
+    on_end: Callable[[FrozenTrial], None] | None = None
     _live: Live | None = field(default=None, init=False)
     _own: int | None = field(default=None, init=False)  # the trial that this process runs
     _lines: dict[int, str] = field(default_factory=dict, init=False)  # of the trials that run
@@ -151,6 +153,8 @@ class Progress:
         if self._live is not None:
             self._live.update("\n".join(self._lines[n] for n in sorted(self._lines)))
         self._print(self._row(str(trial.number), [*map(number, values), shown], seconds, note))
+        if self.on_end is not None:
+            self.on_end(trial)
 
     def _is_best(self, trial: FrozenTrial) -> bool:
         if self.best is None or trial.value is None:

@@ -65,6 +65,11 @@ class Session:
         goal, defined = self.job.defined.goal, self.job.defined
         best = summary.best_trial(self.study)
         sampler = self.study.sampler
+
+        def log(trial: FrozenTrial) -> None:
+            if tracker and self.engine.owns(trial):
+                tracker.log(trial)
+
         progress = Progress(
             self.console,
             names=list(defined.distributions or ()),
@@ -73,14 +78,10 @@ class Session:
             maximize=goal.direction == "maximize",
             epochs=self.job.epochs,
             best=best.value if best else None,
+            on_end=log,
         )
-
-        def log(trial: FrozenTrial) -> None:
-            if tracker and self.engine.owns(trial):
-                tracker.log(trial)
-
         with progress:
-            return self.engine.run(self.job, self.study, View(self.study, progress, log))
+            return self.engine.run(self.job, self.study, View(self.study, progress))
 
     def _conclude(self, ending: Ending, tracker: Tracker | None) -> None:
         name, address = self.job.defined.goal.name, self.job.address

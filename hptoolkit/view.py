@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -24,18 +23,11 @@ class View:
     Args:
         study: The study. What has ended before is not shown.
         progress: Where to show it.
-        on_end: Called with each trial that has ended, whoever ran it.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        progress: Progress,
-        on_end: Callable[[FrozenTrial], None] = lambda trial: None,
-    ) -> None:
+    def __init__(self, study: Study, progress: Progress) -> None:
         self._study = study
         self.progress = progress
-        self._on_end = on_end
         self._known = 0  # all trials with a smaller number have ended and been shown
         self._shown: set[int] = set()
         self._take_new()
@@ -48,7 +40,6 @@ class View:
             return []  # the workers meet it too, and it is they who give up or go on
         for trial in ended:
             self.progress.trial_ended(trial)
-            self._on_end(trial)
         self.progress.show_running(self._running)
         return ended
 
