@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stored", type=int, nargs="*", default=[10, 100, 1000, 10_000])
     arguments = parser.parse_args()
-    multiprocessing.set_forkserver_preload(["benchmarks.workers"])
+    multiprocessing.set_forkserver_preload(["__main__", "hptoolkit.runner"])
     kinds = ["file"] + (["PostgreSQL"] if postgres.binaries() else [])
     with addresses() as new:
         print("storage     workers  ours, trials/s   Optuna's, trials/s   ours/Optuna's")

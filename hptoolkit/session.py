@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hptoolkit import summary
-from hptoolkit.ending import Ending
 from hptoolkit.progress import Progress
-from hptoolkit.runner import why_over
+from hptoolkit.runner import Ending, why_over
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.storage import put_back_orphans
 from hptoolkit.tracking import Tracker

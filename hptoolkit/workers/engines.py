@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from hptoolkit.ending import Ending
     from hptoolkit.progress import Progress
+    from hptoolkit.runner import Ending
     from hptoolkit.view import View
     from hptoolkit.workers.job import Job
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from hptoolkit.ending import Ending
+    from hptoolkit.runner import Ending
 
 
 class MakeObjective(Protocol):

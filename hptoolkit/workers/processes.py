@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.ending import Ending
 from hptoolkit.errors import StorageError, UserError
+from hptoolkit.runner import Ending
 from hptoolkit.storage import OWNER
 from hptoolkit.urls import scrub
 from hptoolkit.workers.job import Job, see_only, work

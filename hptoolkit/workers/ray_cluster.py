@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.ending import Ending
 from hptoolkit.errors import UserError
+from hptoolkit.runner import Ending
 from hptoolkit.storage import is_url
 from hptoolkit.tracking.location import absolute, database_file
 from hptoolkit.workers.job import Job, work

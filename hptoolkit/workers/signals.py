@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hptoolkit.ending import Ending
+from hptoolkit.runner import Ending
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
