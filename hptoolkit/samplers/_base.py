@@ -55,6 +55,9 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         seed: Fixes every random choice; None draws one.
     """
 
+    # Whether a choice depends on what other trials chose, and has to wait until they have.
+    depends_on_others = True
+
     def __init__(
         self,
         coordinates: Coordinates | None = None,
@@ -286,6 +289,8 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         pause = 0.01
         while True:
             trials = _stored(study)
+            if not self.depends_on_others and self._declared is not None:
+                return trials
             awaited = [t for t in trials if t.number < trial.number and self._is_awaited(study, t)]
             if not awaited or not self._search_space(trials):
                 return trials

@@ -36,6 +36,8 @@ class RandomSampler(CoordinateSampler):
             (t,m,s)-nets and (t,s)-sequences, 1995), of which the points in the region are taken.
     """
 
+    depends_on_others = False
+
     def __init__(
         self,
         coordinates: Coordinates | None = None,
