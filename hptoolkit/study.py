@@ -60,7 +60,11 @@ def study(
         bool, typer.Option("--fresh", help="Begin a new study; the old one is kept.")
     ] = False,
     storage: Annotated[
-        str | None, typer.Option(help="A journal file or a database URL [studies/studies.log].")
+        str | None,
+        typer.Option(
+            help="A journal file or a database URL [studies/studies.log].",
+            envvar="HPTOOLKIT_STORAGE",
+        ),
     ] = None,
     data_dir: Annotated[
         str | None, typer.Option(help="Where data sets are kept [HPTOOLKIT_DATA or the cache].")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def objective(trial):
     time.sleep(0.05)
     return lr
 """
+CLUSTERS = Path(__file__).parents[1] / "docs" / "clusters"
 GIVEN = ["--objective", "mine.py:objective", "--sampler", "random", "--mlflow", "off"]
 
 
@@ -46,14 +48,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server
 
 def test_two_machines_join_one_study(server: postgres.Server, tmp_path: Path) -> None:
     address = server.url("studies")
-    given = [*GIVEN, "--storage", address, "--trials", "20", "--workers", "2"]
+    given = [*GIVEN, "--trials", "20", "--workers", "2"]
+    # The second one as docs/clusters/slurm.sh does it, which is what Slurm runs on a node.
+    batch = ["bash", str(CLUSTERS / "slurm.sh"), *given]
+    by_environment = environment() | {"HPTOOLKIT_STORAGE": address, "PYTHON": sys.executable}
     machines = []
-    for name in ("one", "two"):
+    for name, typed, variables in (
+        ("one", command(*given, "--storage", address), environment()),
+        ("two", batch, by_environment),
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.py").write_text(OBJECTIVE)
         machines.append(
             subprocess.Popen(
-                command(*given), cwd=tmp_path / name, env=environment(), text=True,
+                typed, cwd=tmp_path / name, env=variables, text=True,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )
         )  # fmt: skip
