@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psycopg
 from optuna.distributions import FloatDistribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -43,6 +44,19 @@ START = {"lr": 1e-4, "weight_decay": 1e-4}
 AXES = hpt.Coordinates("lr*weight_decay", "weight_decay")
 WORKERS = (1, 2, 4, 8)
 MEASURED = 25  # trials that are timed with a number of stored ones
+# Copies of the first trial, with other values.
+COPY = (
+    """INSERT INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete)
+    SELECT t.trial_id + n, n, t.study_id, t.state, t.datetime_start, t.datetime_complete
+    FROM trials t, generate_series(1, %(count)s) n WHERE t.number = 0""",
+    """INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json)
+    SELECT p.trial_id + n, p.param_name, p.param_value * power(1.0001, n), p.distribution_json
+    FROM trial_params p, generate_series(1, %(count)s) n WHERE p.trial_id = 1""",
+    """INSERT INTO trial_values (trial_id, objective, value, value_type)
+    SELECT v.trial_id + n, v.objective, v.value + n, v.value_type
+    FROM trial_values v, generate_series(1, %(count)s) n WHERE v.trial_id = 1""",
+    "SELECT setval('trials_trial_id_seq', (SELECT max(trial_id) FROM trials))",
+)
 
 
 def objective(trial: Trial) -> float:
@@ -114,26 +128,30 @@ def rate(kind: str, address: str, workers: int, trials: int) -> float:
     return trials / seconds
 
 
-def fill(address: str, count: int, kind: str) -> None:
-    """Store finished trials; for coordinate descent those of a search that goes on and on."""
-    study = opened(kind, address)
+def fill(address: str, count: int) -> None:
+    """Store finished trials, all but the first on PostgreSQL by the server itself."""
+    study = opened("random", address)
     now = datetime.now()
-    for number in range(count):
-        params = {"lr": 1e-4 * 1.01 ** (number % 1000), "weight_decay": 1e-4 * 1.01**number}
-        params = {name: min(value, 0.9) for name, value in params.items()}
+    for number in range(1 if is_url(address) else count):
         study._storage.create_new_trial(
             study._study_id,
             FrozenTrial(
                 number=-1, trial_id=-1, state=TrialState.COMPLETE, value=float(number),
-                values=None, datetime_start=now, datetime_complete=now, params=params,
-                distributions=SPACE, user_attrs={}, system_attrs={}, intermediate_values={},
+                values=None, datetime_start=now, datetime_complete=now,
+                params={"lr": 1e-4 * 1.0001**number, "weight_decay": 1e-4}, distributions=SPACE,
+                user_attrs={}, system_attrs={}, intermediate_values={},
             ),
         )  # fmt: skip
+    if is_url(address):
+        with psycopg.connect(address) as connection:
+            for statement in COPY:
+                connection.execute(statement, {"count": count - 1})
 
 
-def milliseconds(kind: str, address: str, stored: int) -> float:
+def milliseconds(kind: str, address: str) -> float:
     """A trial's milliseconds, the median, for one worker that has read the study."""
     study = opened(kind, address)
+    stored = len(study.get_trials(deepcopy=False))
     times: list[float] = []
 
     def timed(trial: Trial) -> float:
@@ -179,7 +197,7 @@ def main() -> None:
     with addresses() as new:
         print("storage     workers  ours, trials/s   Optuna's, trials/s   ours/Optuna's")
         for storage in kinds:
-            for workers in WORKERS:
+            for workers in WORKERS if arguments.rounds else ():
                 ours, theirs = [], []
                 for _ in range(arguments.rounds):
                     ours.append(rate("random", new(storage), workers, arguments.trials))
@@ -194,11 +212,11 @@ def main() -> None:
         print("storage     stored  random, ms a trial   coord, ms a trial   Optuna's random")
         for storage in kinds:
             for stored in arguments.stored:
-                found = {}
-                for kind in ("random", "coord", "optuna"):
-                    address = new(storage)
-                    fill(address, stored, kind)
-                    found[kind] = milliseconds(kind, address, stored)
+                address = new(storage)
+                fill(address, stored)
+                found = {
+                    kind: milliseconds(kind, address) for kind in ("random", "coord", "optuna")
+                }
                 print(
                     f"{storage:10}  {stored:6}  {found['random']:18.1f}   {found['coord']:17.1f}   "
                     f"{found['optuna']:15.1f}",
