@@ -146,7 +146,9 @@ def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry) -> str:
 def _objective(
     defined: StudyDefinition, split: Split, device: torch.device, checkpoints: Path | None
 ) -> Callable[[Progress], Callable[[Trial], float]]:
-    return lambda progress: Objective(defined, split, device, progress.epoch_ended, checkpoints)
+    return lambda progress: Objective(
+        defined, split, device, progress.epoch_ended, checkpoints, keep_weights=True
+    )
 
 
 def _note(defined: StudyDefinition, symmetry: Symmetry) -> str:
