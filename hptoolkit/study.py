@@ -74,6 +74,10 @@ def study(
     mlflow: Annotated[
         str | None, typer.Option(help="Tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
     ] = None,
+    sync_mlflow: Annotated[
+        bool,
+        typer.Option("--sync-mlflow", help="Log what MLflow lacks of stored studies, and exit."),
+    ] = False,
 ) -> None:
     """Search good hyperparameters; a study that is run again goes on where it stopped."""
     from rich.console import Console
@@ -93,6 +97,12 @@ def study(
         file = database_file(check_uri(mlflow))
         if file is not None:
             storages.check_writable(file, "--mlflow")
+    if sync_mlflow:
+        from hptoolkit.sync import sync
+
+        if mlflow == "off":
+            raise UserError("--sync-mlflow with --mlflow off asks to log nowhere: leave one out.")
+        raise typer.Exit(sync(name, address, mlflow, console))
 
     changes = {"seed": seed, "vary": vary, "pruner": pruner, "trials": trials}
     if objective is None:
@@ -142,6 +152,7 @@ def _run(
 ) -> Ending:
     from hptoolkit import summary
     from hptoolkit.progress import Progress
+    from hptoolkit.publishing import publish
     from hptoolkit.runner import run, why_over
     from hptoolkit.samplers import CoordinateSampler
     from hptoolkit.storage import put_back_orphans
@@ -153,7 +164,11 @@ def _run(
         console.print(f"Put back, since the process that ran them has gone: run {numbers}.")
     goal = defined.goal
     best = summary.best_trial(opened)
-    tracker = None if mlflow == "off" else Tracker(mlflow, opened, on_problem=console.print)
+    tracker = (
+        None
+        if mlflow == "off"
+        else Tracker(mlflow, opened, on_problem=console.print, system_metrics=True)
+    )
     if tracker:
         tracker.sync()
     over = why_over(opened, defined.trials)
@@ -176,8 +191,9 @@ def _run(
             over = run(opened, objective(progress), trials=defined.trials, listener=progress)
     outcome = summary.as_json(opened, address, over.reason)
     summary.show(console, opened, goal.name, over.reason, address, mlflow)
+    for line in publish(opened, defined, outcome, tracker, interrupted=over.exit_code > 128):
+        console.print(line, markup=False, soft_wrap=True)
     if tracker:
-        tracker.finish(outcome, interrupted=over.exit_code > 128)
         tracker.close()
     console.print(json.dumps(outcome), markup=False, soft_wrap=True)
     return over
