@@ -201,6 +201,7 @@ def test_the_dashboard_shows_the_study_s_figures_and_note(site: Site, page: Page
 
 def test_mlflow_lists_the_trials_and_compares_two(site: Site, page: Page) -> None:
     page.open(f"{site.mlflow}/#/experiments/1/runs?workflowType=machine_learning")
+    page.click("[data-component-id='mlflow.assistant.chat_panel.close']")
     page.click("[data-testid='saved-views-trigger']")
     page.click("[role='menuitem']", "digits-coord: trials, best first")
 
@@ -219,7 +220,8 @@ def test_mlflow_lists_the_trials_and_compares_two(site: Site, page: Page) -> Non
         page.click(f".ag-pinned-left-cols-container [row-index='{row}'] input[type='checkbox']")
     page.click("[data-testid='runs-compare-button']")
     page.wait_for_text("Comparing 2 Runs")
-    page.wait_for_text("validation_accuracy")
+    page.wait_for_text("weight_decay")
+    page.wait(lambda: page.all(".js-plotly-plot .main-svg"), "the runs drawn")
     page.shoot("mlflow-compare")
     assert page.errors() == []
 

@@ -14,7 +14,7 @@ from hptoolkit.tracking.records import TRIAL_NUMBER, UID, Record
 _TAG = "mlflow.sharedViewState."
 _COORDINATE = "coordinates/"
 _FIRST = ("objective",)
-_PIXELS = 6  # of a letter
+_PIXELS = 5  # of a letter
 _LAST = ("images_per_second",)
 
 
