@@ -26,6 +26,12 @@ from hptoolkit.tracking import Tracker
 
 EPOCHS = 10
 COORDINATES = hpt.Coordinates("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay")
+DATA = {
+    "name": "digits",
+    "image_shape": [8, 8, 1],
+    "training": {"images": 1150, "digest": "0123456789abcdef"},
+    "validation": {"images": 288, "digest": "fedcba9876543210"},
+}
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {
     "lr": optuna.distributions.FloatDistribution(1e-5, 100, log=True),
     "momentum": optuna.distributions.FloatDistribution(0.0, 0.99),
@@ -39,12 +45,14 @@ def objective(trial: optuna.Trial) -> float:
     trial.suggest_float("momentum", 0.0, 0.99)
     trial.suggest_float("weight_decay", 1e-6, 1.0, log=True)
     trial.set_user_attr("seed", 0)
+    trial.set_user_attr("data", DATA)
     trial.set_user_attr("config", {"training": {f"field_{i}": i for i in range(40)}})
     history = []
     for epoch in range(1, EPOCHS + 1):
         trial.report(epoch / EPOCHS, epoch)
         trial.should_prune()
-        names = ("train_loss", "validation_loss", "validation_accuracy", "lr", "seconds")
+        names = ("train_loss", "validation_loss", "validation_accuracy", "lr", "momentum",
+                 "gradient_norm", "weight_norm", "effective_step", "seconds")  # fmt: skip
         history.append({"epoch": epoch, **dict.fromkeys(names, 0.5)})
     trial.set_user_attr("history", history)
     return float(trial.number)  # ever better: the search goes on

@@ -44,7 +44,7 @@ class MakeTraining:
     def __call__(self, device: str, on_epoch: Callable[[Trial, Any], None]) -> Objective:
         split = _load(self.defined.data, self.data_dir)
         chosen = set_up_device(device)
-        return Objective(self.defined, split, chosen, on_epoch, self.checkpoints)
+        return Objective(self.defined, split, chosen, on_epoch, self.checkpoints, keep_weights=True)
 
 
 def prepare(

@@ -95,3 +95,36 @@ def _quotient(numerator: list[str], denominator: list[str]) -> str:
         return product
     below = "*".join(denominator)
     return f"{product}/{below}" if len(denominator) == 1 else f"{product}/({below})"
+
+
+def effective_step(
+    optimizer: str, *, lr: float, momentum: float, weight_decay: float, decoupled: bool = False
+) -> float | None:
+    """The held product of the table at the values that a moment of training has.
+
+    For SGD it is λα/(1−ρ), the share by which weights decay a step, which in equilibrium sets how
+    far a step turns them. A schedule moves it with λ and ρ.
+
+    Args:
+        optimizer: Its name.
+        lr, momentum: Of the moment; `momentum` 0 where the optimizer has none.
+        weight_decay: α, which no schedule moves.
+        decoupled: Whether weights decay by λα a step whatever the optimizer; LARS and LAMB then
+            keep their own.
+
+    Returns:
+        None for an optimizer that the table lacks (L-BFGS).
+    """
+    family = OPTIMIZERS.get(optimizer)
+    if family is None:
+        return None
+    if decoupled and family in ("sgd", "adaptive"):
+        family = "decoupled"
+    held = {
+        "sgd": lr * weight_decay / (1 - momentum),
+        "adaptive": lr**2 * weight_decay,
+        "decoupled": lr * weight_decay,
+        "lars": lr / (1 - momentum),
+        "lamb": lr,
+    }
+    return held[family]

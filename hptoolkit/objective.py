@@ -7,6 +7,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hptoolkit import best_weights
 from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import UserError
+from hptoolkit.invariants import effective_step
 from hptoolkit.storage import PRUNED_REASON, SEED
 from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
 from hptoolkit.training.checkpoint import remove
+from hptoolkit.training.classifier import pack
 from hptoolkit.training.data import Split
+from hptoolkit.training.fingerprint import digest
 
+DATA = "data"  # user attribute of a trial: the images it saw
 HISTORY = "history"  # user attribute of a trial: its epochs
 CONFIG = "config"  # user attribute of a trial: what was trained, completely
 
@@ -64,6 +70,7 @@ class Objective:
             from a checkpoint, first for the epochs it has behind it.
         checkpoints: The folder of checkpoints, from which a trial that was put back goes on; None:
             it starts anew.
+        keep_weights: Whether to keep the weights of the best trial so far, see `best_weights`.
     """
 
     def __init__(
@@ -73,12 +80,23 @@ class Objective:
         device: torch.device,
         on_epoch: Callable[[Trial, EpochReport], None] = lambda trial, epoch: None,
         checkpoints: Path | None = None,
+        *,
+        keep_weights: bool = False,
     ) -> None:
         self.definition = definition
         self.data = data
         self.device = device
         self.on_epoch = on_epoch
         self.checkpoints = checkpoints
+        self.keep_weights = keep_weights
+
+    @cached_property
+    def read(self) -> dict[str, Any]:
+        """What is trained and judged on, and a digest of it; kept with each trial."""
+        name, subsets = self.definition.data.name, (self.data.train, self.data.validation)
+        train, validation = ({"images": len(s), "digest": digest(s)} for s in subsets)
+        shape = list(self.data.image_shape)
+        return {"name": name, "image_shape": shape, "training": train, "validation": validation}
 
     def __call__(self, trial: Trial) -> float:
         """The metric after the last epoch. Raises TrialPruned for a pruned or diverged run."""
@@ -92,6 +110,7 @@ class Objective:
             "training": training.model_dump(mode="json"),
         }
         trial.set_user_attr(CONFIG, config)
+        trial.set_user_attr(DATA, self.read)
         result = self._train(trial, model, training, seed)
         value = float(getattr(result, self.definition.metric.name))
         if result.diverged is None and not math.isfinite(value):
@@ -102,7 +121,25 @@ class Objective:
             trial.set_user_attr(PRUNED_REASON, f"diverged: {reason}")
             raise optuna.TrialPruned(reason)
         trial.set_user_attr("images_per_second", round(result.images_per_second, 1))
+        if self.keep_weights:
+            self._keep(trial, value, result, model, training)
         return value
+
+    def _keep(
+        self,
+        trial: Trial,
+        value: float,
+        result: Result,
+        model: ModelConfig,
+        training: TrainingConfig,
+    ) -> None:
+        def packed() -> dict[str, Any]:
+            return pack(result.weights, model, self.data, flip_tta=training.flip_tta)
+
+        try:
+            best_weights.keep(trial.study, trial.number, value, packed)
+        except OSError as error:  # the result is good without its weights
+            trial.set_user_attr(best_weights.LOST, str(error))
 
     def _train(
         self, trial: Trial, model: ModelConfig, training: TrainingConfig, seed: int
@@ -112,7 +149,7 @@ class Objective:
         reported = trial.study._storage.get_trial(trial._trial_id).intermediate_values
 
         def resumed(epoch: EpochReport) -> None:
-            history.append(_finite(dataclasses.asdict(epoch)))
+            history.append(_finite({**dataclasses.asdict(epoch), **_realised(training, epoch)}))
             self.on_epoch(trial, epoch)
 
         def report(epoch: EpochReport) -> None:
@@ -163,6 +200,18 @@ def checkpoint_file(folder: Path, study_name: str, number: int) -> Path:
 def _is_repeat(earlier: FrozenTrial, trial: Trial) -> bool:
     judged = earlier.state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     return judged and earlier.number < trial.number and earlier.params == trial.params
+
+
+def _realised(training: TrainingConfig, epoch: EpochReport) -> dict[str, float]:
+    """The effective step at the end of an epoch, where the optimizer has one."""
+    step = effective_step(
+        training.optimizer,
+        lr=epoch.lr,
+        momentum=epoch.momentum,
+        weight_decay=training.weight_decay,
+        decoupled=training.decoupled_decay,
+    )
+    return {} if step is None else {"effective_step": step}
 
 
 def _finite(epoch: dict[str, float]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from hptoolkit.definition import OwnObjective, StudyDefinition, differences, wid
 from hptoolkit.errors import UserError
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.sections import Search
+from hptoolkit.tracking.identity import study_uid
 
 DEFINITION = "definition"  # user attribute of a study: its resolved definition
 SAMPLER = "sampler"  # user attribute of a study: the name of its sampler
@@ -63,6 +64,7 @@ def open_study(
         storage.set_study_system_attr(study._study_id, FORMAT, _FORMAT)
         study.set_user_attr(DEFINITION, defined.identity(kind))
         study.set_user_attr(SAMPLER, kind)
+        study_uid(study)  # before several processes work on it
         return study
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hptoolkit import summary
 from hptoolkit.progress import Progress
+from hptoolkit.publishing import publish
 from hptoolkit.runner import Ending, why_over
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.storage import put_back_orphans
@@ -50,7 +51,9 @@ class Session:
             )
         tracker = None
         if self.mlflow != "off":
-            tracker = Tracker(self.mlflow, self.study, on_problem=self.console.print)
+            tracker = Tracker(
+                self.mlflow, self.study, on_problem=self.console.print, system_metrics=True
+            )
             tracker.sync()
         ending = why_over(self.study, self.job.defined.trials)
         if ending:
@@ -86,7 +89,14 @@ class Session:
         name, address = self.job.defined.goal.name, self.job.address
         outcome = summary.as_json(self.study, address, ending.reason)
         summary.show(self.console, self.study, name, ending.reason, address, self.mlflow)
+        for line in publish(
+            self.study,
+            self.job.defined,
+            outcome,
+            tracker,
+            interrupted=ending.exit_code > 128,
+        ):
+            self.console.print(line, markup=False, soft_wrap=True)
         if tracker:
-            tracker.finish(outcome, interrupted=ending.exit_code > 128)
             tracker.close()
         self.console.print(json.dumps(outcome), markup=False, soft_wrap=True)

@@ -84,6 +84,10 @@ def study(
     mlflow: Annotated[
         str | None, typer.Option(help="Tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
     ] = None,
+    sync_mlflow: Annotated[
+        bool,
+        typer.Option("--sync-mlflow", help="Log what MLflow lacks of stored studies, and exit."),
+    ] = False,
 ) -> None:
     """Search good hyperparameters; a study that is run again goes on where it stopped."""
     from rich.console import Console
@@ -106,6 +110,12 @@ def study(
         file = database_file(check_uri(mlflow))
         if file is not None:
             storages.check_writable(file, "--mlflow")
+    if sync_mlflow:
+        from hptoolkit.sync import sync
+
+        if mlflow == "off":
+            raise UserError("--sync-mlflow with --mlflow off asks to log nowhere: leave one out.")
+        raise typer.Exit(sync(name, address, mlflow, console))
     if wanted.are_processes and not describe:
         from hptoolkit.workers import processes
 

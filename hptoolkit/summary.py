@@ -126,8 +126,9 @@ def show(
     lines.append(f"Inspect the study:  {dashboard_command(storage)}")
     if mlflow != "off":
         command = ui_command(mlflow)
-        program, _, arguments = command.partition(" ")
-        lines.append(f"Compare the runs:   {executable(program)} {arguments}".rstrip())
+        program, _, arguments = command.partition(" ")  # a server's address has no arguments
+        shown = f"{executable(program)} {arguments}" if arguments else command
+        lines.append(f"Compare the runs:   {shown}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 

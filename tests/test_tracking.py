@@ -153,8 +153,11 @@ def runs(store: Path, experiment: str = "hptoolkit-digits") -> tuple[list[Any], 
     return parents, children
 
 
-def contents(store: Path) -> dict[str, list[Any]]:
-    tables = ("experiments", "runs", "params", "tags", "metrics", "latest_metrics")
+TABLES = ("experiments", "experiment_tags", "runs", "params", "tags", "metrics", "latest_metrics")
+
+
+def contents(store: Path, *others: str) -> dict[str, list[Any]]:
+    tables = (*TABLES, *others)
     with contextlib.closing(sqlite3.connect(store)) as database:
         return {t: sorted(map(repr, database.execute(f"select * from {t}"))) for t in tables}
 

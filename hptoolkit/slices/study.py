@@ -118,6 +118,7 @@ def run_slice(
     """Run what is missing of a slice, `trials` in total at most, and log it."""
     from hptoolkit import summary
     from hptoolkit.progress import Progress
+    from hptoolkit.publishing import publish
     from hptoolkit.runner import run
     from hptoolkit.storage import put_back_orphans
     from hptoolkit.tracking import Tracker
@@ -141,9 +142,11 @@ def run_slice(
     with progress:
         budget = trials or plan.defined.trials
         over = run(study, plan.objective(progress), trials=budget, listener=progress)
+    outcome = summary.as_json(study, address, over.reason)
+    stopped = over.exit_code > 128
+    for line in publish(study, plan.defined, outcome, tracker, interrupted=stopped):
+        console.print(line, markup=False, soft_wrap=True)
     if tracker:
-        outcome = summary.as_json(study, address, over.reason)
-        tracker.finish(outcome, interrupted=over.exit_code > 128)
         tracker.close()
     return over
 
@@ -217,4 +220,6 @@ def _objective(
     check_batch(built_in, split)
     chosen = set_up_device(device)
     kept = storages.checkpoint_folder(address)
-    return lambda progress: Objective(built_in, split, chosen, progress.epoch_ended, kept)
+    return lambda progress: Objective(
+        built_in, split, chosen, progress.epoch_ended, kept, keep_weights=True
+    )

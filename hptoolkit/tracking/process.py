@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hptoolkit.tracking.records import Record
+from hptoolkit.tracking.records import BEST_MODEL, REPORT, Record
 from hptoolkit.tracking.store import RejectedError, StudyIdentity
 
 _IMPORT_ROOT = str(Path(__file__).resolve().parents[2])
@@ -42,20 +42,31 @@ class StoreProcess:
             start_new_session=True,
         )
         self.complete: set[int] = set()
+        self.has: dict[str, str] = {}
 
     def open(self) -> None:
         """Find the study's runs (again), or create them."""
-        self.complete = set(self._ask("open", **self._opening))
+        found = self._ask("open", **self._opening)
+        self.complete, self.has = set(found["complete"]), found["has"]
 
     def write(self, number: int, trial: Record) -> None:
         self._ask("write", number=number, trial=asdict(trial))
         self.complete.add(number)
 
-    def mark_running(self) -> None:
-        self._ask("mark_running")
+    def mark_running(self, *, watch: bool) -> None:
+        """The study goes on; `watch`: whether the machine's load is logged until it ends."""
+        self._ask("mark_running", watch=watch)
 
     def finish(self, study: Record) -> None:
         self._ask("finish", study=asdict(study))
+
+    def attach(self, folder: str, mark: str) -> None:
+        self._ask("attach", folder=folder, mark=mark)
+        self.has[REPORT] = mark
+
+    def log_model(self, checkpoint: str, number: int) -> None:
+        self._ask("log_model", checkpoint=checkpoint, number=number)
+        self.has[BEST_MODEL] = str(number)
 
     def kill(self) -> None:
         """End the process whatever it does; from any thread."""

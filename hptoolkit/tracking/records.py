@@ -16,6 +16,7 @@ from datetime import datetime
 from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hptoolkit.tracking.data_sets import DataSet, data_sets
 from hptoolkit.urls import redact
 
 if TYPE_CHECKING:
@@ -27,10 +28,20 @@ STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 UID = "hptoolkit.study"  # tag of a study's run and its trials' runs: the study's identity
 TRIAL_NUMBER = "optuna.trial_number"
 PARENT = "mlflow.parentRunId"
+SOURCE = {"mlflow.source.name": "hptoolkit.study", "mlflow.source.type": "LOCAL"}
+DESCRIPTION = "mlflow.note.content"  # Markdown, shown at the head of a run
+REPORT = "hptoolkit.report"  # tag of a study's run: the state of the study that its report shows
+BEST_MODEL = "hptoolkit.best_model"  # tag of a study's run: the number of its model's trial
+MODEL_ID = "hptoolkit.best_model_id"  # tag of a study's run: its model
 
 _LONGEST_KEY, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 8000
 _LARGEST = sys.float_info.max
-_PROJECTED = {"coordinates", "history", "seed"}  # user attributes with a projection of their own
+_PROJECTED = {
+    "coordinates",
+    "data",
+    "history",
+    "seed",
+}  # user attributes with a projection of their own
 
 
 class Point(NamedTuple):
@@ -53,6 +64,7 @@ class Record:
     params: dict[str, str]
     metrics: tuple[Point, ...]
     tags: dict[str, str]
+    data_sets: tuple[DataSet, ...] = ()
 
 
 def trial_record(trial: FrozenTrial) -> Record:
@@ -90,6 +102,7 @@ def trial_record(trial: FrozenTrial) -> Record:
             | {TRIAL_NUMBER: str(trial.number), "optuna.trial_state": trial.state.name}
             | ({"coordinates": json.dumps(coordinates)} if coordinates else {})
         ),
+        data_sets=data_sets(attributes.get("data")),
     )
 
 

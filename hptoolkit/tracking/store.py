@@ -9,15 +9,23 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.tracking.best_model import UnusableError, log_model
+from hptoolkit.tracking.data_sets import DataSet, as_input
 from hptoolkit.tracking.environment import environment_tags
 from hptoolkit.tracking.location import database_file, is_database
 from hptoolkit.tracking.records import (
+    BEST_MODEL,
+    DESCRIPTION,
+    MODEL_ID,
     PARENT,
+    REPORT,
+    SOURCE,
     TRIAL_NUMBER,
     UID,
     Point,
@@ -25,7 +33,9 @@ from hptoolkit.tracking.records import (
     definition_tags,
     experiment_name,
     params,
+    tags,
 )
+from hptoolkit.tracking.view import tag as view_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,12 +69,14 @@ class StudyIdentity:
         uid: Tells a study from every other: a fresh one of its name, a copy of it. No quotes.
         definition: The resolved definition, logged as params.
         start: When its first trial started, in milliseconds since 1970.
+        maximize: Whether its largest value is the best.
     """
 
     name: str
     uid: str
     definition: Mapping[str, Any]
     start: int
+    maximize: bool = False
 
 
 class RunStore:
@@ -75,10 +87,16 @@ class RunStore:
 
     def __init__(self, uri: str, study: StudyIdentity) -> None:
         self._client = connect(uri)
-        self._uid = study.uid
+        self._uid, self._maximize = study.uid, study.maximize
         self._experiment = experiment_id(self._client, uri, experiment_name(study.definition))
         parents, trials = self._search()
-        self._parent = self._keep_first(parents or [self._create_parent(study)])
+        if not parents:
+            created = self._create_parent(study)
+            # Another process may have done the same at the same time.
+            parents = self._search()[0] or [created]
+        self._parent = self._keep_first(parents)
+        inputs = self._parent.inputs
+        self._read = {d.dataset.digest for d in inputs.dataset_inputs} if inputs else set()
         self._complete_params(study.definition)
         self._running = self._parent.info.status == "RUNNING"
         children = {number: self._keep_first(runs) for number, runs in trials.items()}
@@ -102,6 +120,7 @@ class RunStore:
                 self._run_ids[number] = self._create_child(trial)
             run_id = self._run_ids[number]
             self._log(run_id, trial.params, trial.metrics)  # its tags it has from the start
+            self._log_data_sets(run_id, trial.data_sets)
             self._client.set_terminated(run_id, trial.status, trial.end)
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
@@ -109,18 +128,60 @@ class RunStore:
             raise
         self.complete.add(number)
 
+    @property
+    def has(self) -> dict[str, str]:
+        """Which report (`REPORT`) and which model (`BEST_MODEL`) the study's run has."""
+        tags = self._parent.data.tags
+        return {tag: tags[tag] for tag in (REPORT, BEST_MODEL) if tag in tags}
+
+    @property
+    def run_id(self) -> str:
+        """The id of the study's run."""
+        return str(self._parent.info.run_id)
+
     def mark_running(self) -> None:
         """The study goes on (again)."""
         if not self._running:
-            self._client.update_run(self._parent.info.run_id, status="RUNNING")
+            self._client.update_run(self.run_id, status="RUNNING")
             self._running = True
 
     def finish(self, study: Record) -> None:
         """Add the outcome to the study's run and end it."""
-        run_id = self._parent.info.run_id
+        run_id = self.run_id
         self._log(run_id, study.params, study.metrics, study.tags)
         self._client.set_terminated(run_id, study.status, study.end)
         self._running = False
+        if study.metrics:
+            name, view = view_tag(self._uid, study, self._maximize)
+            self._client.set_experiment_tag(self._experiment, name, view)
+
+    def attach(self, folder: str, mark: str) -> None:
+        """Keep the files in a folder with the study's run, `description.md` as its description.
+
+        `mark`: what state of the study they show.
+        """
+        self._client.log_artifacts(self.run_id, folder)
+        file = Path(folder) / "description.md"
+        text = {DESCRIPTION: file.read_text(encoding="utf-8")} if file.exists() else {}
+        self._log(self.run_id, {}, tags=tags({REPORT: mark} | text))
+
+    def log_model(self, checkpoint: str, number: int) -> None:
+        """Log the network that a trial left in a file, in the place of an earlier one.
+
+        Raises:
+            RejectedError: No model can be made of the file.
+        """
+        run_id = self.run_id
+        tags = {UID: self._uid, TRIAL_NUMBER: str(number)}
+        trial = self._run_ids.get(number)
+        try:
+            model = log_model(self._client, run_id, trial, checkpoint, tags)
+        except UnusableError as error:
+            raise RejectedError(str(error)) from error
+        earlier = self._client.get_run(run_id).data.tags.get(MODEL_ID)
+        self._log(run_id, {}, tags={BEST_MODEL: str(number), MODEL_ID: model})
+        if earlier is not None:
+            self._client.delete_logged_model(earlier)
 
     def _search(self) -> tuple[list[Run], dict[int, list[Run]]]:
         """The study's own runs (one, normally), and its trials' by number."""
@@ -146,7 +207,12 @@ class RunStore:
             self._experiment,
             start_time=study.start,
             run_name=study.name,
-            tags={**environment_tags(), **definition_tags(study.definition), UID: study.uid},
+            tags={
+                **environment_tags(),
+                **definition_tags(study.definition),
+                **SOURCE,
+                UID: study.uid,
+            },
         )
 
     def _create_child(self, trial: Record) -> str:
@@ -154,7 +220,7 @@ class RunStore:
             self._experiment,
             start_time=trial.start,
             run_name=trial.name,
-            tags={**trial.tags, UID: self._uid, PARENT: self._parent.info.run_id},
+            tags={**trial.tags, **SOURCE, UID: self._uid, PARENT: self.run_id},
         )
         return str(run.info.run_id)
 
@@ -179,11 +245,28 @@ class RunStore:
             self._client.log_batch(run_id, some_metrics, some_params, some_tags)
             some_tags = []
 
+    def _log_data_sets(self, run_id: str, data_sets: Sequence[DataSet]) -> None:
+        """Log what a trial read, and with the study's run what no earlier trial has read."""
+        if not data_sets:
+            return
+        self._client.log_inputs(run_id, [as_input(data_set) for data_set in data_sets])
+        new = [data_set for data_set in data_sets if data_set.digest not in self._read]
+        if new:
+            self._client.log_inputs(self.run_id, [as_input(d) for d in new])
+            self._read |= {data_set.digest for data_set in new}
+
     def _complete_params(self, definition: Mapping[str, Any]) -> None:
         """Log the definition; the part that is there already is write-once and stays."""
-        present = self._parent.data.params
-        missing = {k: v for k, v in params(definition).items() if k not in present}
-        self._log(self._parent.info.run_id, missing)
+        from mlflow.exceptions import MlflowException
+
+        wanted, present = params(definition), self._parent.data.params
+        missing = {k: v for k, v in wanted.items() if k not in present}
+        try:
+            self._log(self.run_id, missing)
+        except MlflowException:
+            # Another process may have written the same at the same time.
+            if wanted.keys() - self._client.get_run(self.run_id).data.params:
+                raise
 
     def _keep_first(self, runs: list[Run]) -> Run:
         """One of the runs that processes made at the same time, whichever process chooses.
@@ -196,7 +279,7 @@ class RunStore:
         return keep
 
     def _adopt(self, child: Run) -> None:
-        parent = self._parent.info.run_id
+        parent = self.run_id
         if child.data.tags.get(PARENT) != parent:
             self._client.set_tag(child.info.run_id, PARENT, parent)
 

@@ -7,17 +7,21 @@ next `sync`, so the study goes on whether MLflow works or not.
 from __future__ import annotations
 
 import re
+import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from hptoolkit.tracking.identity import study_uid
 from hptoolkit.tracking.location import absolute, check_uri
 from hptoolkit.tracking.process import StoreProcess
 from hptoolkit.tracking.records import (
+    BEST_MODEL,
+    REPORT,
     STATUS,
     Record,
     milliseconds,
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-STUDY_UID = "hptoolkit:uid"  # user attribute of a study: its identity
 STUDY_DEFINITION = "definition"  # user attribute of a study: its resolved definition
 
 _RETRY_AFTER = 30.0  # seconds of rest for a store that failed
@@ -50,10 +53,13 @@ class Tracker:
         study: The study whose trials are logged. A foreign one is given an identity.
         on_problem: Called with one sentence, without credentials, the first time that MLflow
             fails; from the tracker's thread.
+        system_metrics: Whether to log the machine's load too while trials are logged, where psutil
+            is installed.
 
     Attributes:
         problem: What kept the last `sync` or anything since from being written; None if nothing.
         written: How many trials' runs this tracker has written.
+        attached: What else: "the report", "the best model".
 
     Raises:
         UserError: `uri` is not an address at which MLflow keeps runs.
@@ -65,14 +71,17 @@ class Tracker:
         study: Study,
         *,
         on_problem: Callable[[str], None] | None = None,
+        system_metrics: bool = False,
     ) -> None:
         self.uri = check_uri(uri)
         self.problem: str | None = None
         self.written = 0
+        self.attached: list[str] = []
         self._study = study
         self._identity = _identity(study)
         self._address = absolute(self.uri)
         self._on_problem = on_problem  # None once called
+        self._watch = system_metrics
         self._store: StoreProcess | None = None
         self._waiting: dict[int, FrozenTrial] = {}
         self._rest_until = 0.0
@@ -111,8 +120,29 @@ class Tracker:
         )
         self._jobs.put(lambda: self._finish(trials, outcome))
 
+    def attach(self, state: str, draw: Callable[[Path], None]) -> None:
+        """Keep a report and figures with the study's run, unless those of this state are there.
+
+        Args:
+            state: Tells the state of the study that they show from every other.
+            draw: Writes them into a folder; called if they are needed, from another thread.
+        """
+        self._jobs.put(lambda: self._attach(state, draw))
+
+    def log_model(self, checkpoint: Path, number: int) -> None:
+        """Log the best network, unless that of this trial is there; it replaces an earlier one.
+
+        Args:
+            checkpoint: A file of `hptoolkit.training.classifier.pack`.
+            number: The trial's.
+        """
+        path = str(checkpoint.absolute())
+        self._jobs.put(lambda: self._log_model(path, number))
+
     def close(self, timeout: float = 60.0) -> None:
         """Wait until everything is written, `timeout` seconds at most."""
+        if not self._thread.is_alive():
+            return
         self._jobs.put(None)
         self._thread.join(timeout)
         if self._thread.is_alive():
@@ -161,13 +191,39 @@ class Tracker:
         self._sync(trials)
         self._opened().finish(outcome)
 
+    def _attach(self, state: str, draw: Callable[[Path], None]) -> None:
+        if self._rests():
+            return
+        store = self._opened()
+        if store.has.get(REPORT) != state:
+            with tempfile.TemporaryDirectory() as folder:
+                draw(Path(folder))
+                store.attach(folder, state)
+            self.attached.append("the report")
+
+    def _log_model(self, checkpoint: str, number: int) -> None:
+        if self._rests():
+            return
+        store = self._opened()
+        if store.has.get(BEST_MODEL) != str(number):
+            try:
+                store.log_model(checkpoint, number)
+            except RejectedError as error:
+                self._report(error)  # the report may be fine
+            else:
+                self.attached.append("the best model")
+
+    def _rests(self) -> bool:
+        """Whether the store has failed a moment ago."""
+        return time.monotonic() < self._rest_until
+
     def _write(self, trials: Iterable[FrozenTrial], *, live: bool = False) -> None:
         self._waiting |= {trial.number: trial for trial in trials}
-        if time.monotonic() < self._rest_until:
+        if self._rests():
             return
         store = self._opened()
         if live:
-            store.mark_running()
+            store.mark_running(watch=self._watch)
         for number in sorted(self._waiting):
             if number not in store.complete:
                 self._write_one(store, self._waiting[number])
@@ -195,8 +251,8 @@ class Tracker:
     def _report(self, reason: object) -> None:
         line = scrub(str(reason).strip().partition("\n")[0], self.uri)[:200]
         self.problem = (
-            f"MLflow at {redact(self.uri)} lacks runs of this study ({line}); no trial is lost, "
-            "and the study's next run logs what is missing."
+            f"MLflow at {redact(self.uri)} lacks runs or figures of this study ({line}); no trial "
+            "is lost: the study's next run, or --sync-mlflow, logs what is missing."
         )
         on_problem, self._on_problem = self._on_problem, None
         if on_problem is not None:
@@ -204,15 +260,15 @@ class Tracker:
 
 
 def _identity(study: Study) -> StudyIdentity:
-    if STUDY_UID not in study.user_attrs:
-        study.set_user_attr(STUDY_UID, uuid.uuid4().hex)
+    uid = study_uid(study)
     trials = study.get_trials(deepcopy=False)
     definition = study.user_attrs.get(STUDY_DEFINITION)
     # The name too: a copied study has the attributes of the first one.
     name = re.sub(r"[^\w.-]", "_", study.study_name)
     return StudyIdentity(
         name=study.study_name,
-        uid=f"{name}-{study.user_attrs[STUDY_UID]}",
+        uid=f"{name}-{uid}",
         definition=definition if isinstance(definition, Mapping) else {},
         start=min((milliseconds(t.datetime_start) for t in trials), default=milliseconds(None)),
+        maximize=len(study.directions) == 1 and study.direction.name == "MAXIMIZE",
     )

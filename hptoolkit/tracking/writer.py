@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from hptoolkit.tracking import machine
+from hptoolkit.tracking.data_sets import DataSet
 from hptoolkit.tracking.records import Point, Record
 from hptoolkit.tracking.store import RejectedError, RunStore, StudyIdentity
 
@@ -20,20 +22,34 @@ class Writer:
     """Carries out requests on the runs of the study opened last."""
 
     _store: RunStore
+    _uri: str
+    _monitor: machine.Monitor | None = None
 
-    def open(self, uri: str, study: Mapping[str, Any]) -> list[int]:
-        """The numbers of the trials whose runs are complete."""
-        self._store = RunStore(uri, StudyIdentity(**study))
-        return sorted(self._store.complete)
+    def open(self, uri: str, study: Mapping[str, Any]) -> dict[str, Any]:
+        """The numbers of the trials whose runs are complete, and what the study's run has."""
+        self._uri, self._store = uri, RunStore(uri, StudyIdentity(**study))
+        return {"complete": sorted(self._store.complete), "has": self._store.has}
 
     def write(self, number: int, trial: Mapping[str, Any]) -> None:
         self._store.write(number, _record(trial))
 
-    def mark_running(self) -> None:
+    def mark_running(self, watch: bool) -> None:
+        """`watch`: whether the machine's load is logged until the study ends."""
         self._store.mark_running()
+        if watch and self._monitor is None:
+            self._monitor = machine.watch(self._store.run_id, self._uri)
 
     def finish(self, study: Mapping[str, Any]) -> None:
+        if self._monitor is not None:
+            self._monitor.finish()
+            self._monitor = None
         self._store.finish(_record(study))
+
+    def attach(self, folder: str, mark: str) -> None:
+        self._store.attach(folder, mark)
+
+    def log_model(self, checkpoint: str, number: int) -> None:
+        self._store.log_model(checkpoint, number)
 
     def answer(self, line: str) -> str:
         """The reply to a request."""
@@ -55,7 +71,9 @@ def main() -> None:
 
 
 def _record(data: Mapping[str, Any]) -> Record:
-    return Record(**{**data, "metrics": tuple(Point(*point) for point in data["metrics"])})
+    points = tuple(Point(*point) for point in data["metrics"])
+    sets = tuple(DataSet(**data_set) for data_set in data["data_sets"])
+    return Record(**{**data, "metrics": points, "data_sets": sets})
 
 
 def _root_cause(error: BaseException) -> BaseException:
