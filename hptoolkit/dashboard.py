@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
@@ -25,7 +26,10 @@ def show(study: Study, definition: Search | None, album: Album) -> None:
     The dashboard reads all of it at each refresh, so it is for a study that has ended, not for
     every trial; an album has 100 kB at most.
     """
-    from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+    with warnings.catch_warnings():
+        # Its samplers, which are not used here, call torch.jit.script when they are imported.
+        warnings.simplefilter("ignore", FutureWarning)
+        from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
     for number, figure in enumerate(album.figures, start=1):
         for row, panels in enumerate(rows_of(figure.figure)):
