@@ -23,13 +23,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
 from hptoolkit import runner, storage
 from hptoolkit.errors import UserError
 from hptoolkit.samplers._history import LOST
-from hptoolkit.storage import Times, leases
+from hptoolkit.storage import Lease, Times, leases
 from hptoolkit.storage.journal import JournalFile
 from tests.postgres import Server
 
@@ -58,6 +58,7 @@ class Outcome:
         doubled: Trials too many, numbers out of order, or points evaluated twice.
         out_of_sequence: Trials that differ from those of an undisturbed run.
         put_back: How often a trial was run again because its worker had gone.
+        surplus: Trials beyond the budget, begun by two workers at once, that were not run.
     """
 
     faults: int = 0
@@ -67,11 +68,15 @@ class Outcome:
     doubled: int = 0
     out_of_sequence: int = 0
     put_back: int = 0
+    surplus: int = 0
     messages: list[str] = field(default_factory=list)
 
     def add(self, study: optuna.Study, kind: str, seen: dict[int, float | None]) -> None:
         """Compare an ended study with what was seen finished, and with an undisturbed one."""
-        now = table(study)
+        stored = study.get_trials(deepcopy=False)
+        ran = [t for t in stored if t.number < TRIALS or t.state != TrialState.WAITING]
+        self.surplus += len(stored) - len(ran)
+        now = [(t.number, t.params, t.value) for t in ran]
         expected = undisturbed(kind)
         values = {number: value for number, _, value in now}
         self.studies += 1
@@ -80,7 +85,7 @@ class Outcome:
         points = {tuple(params.items()) for _, params, _ in now}
         self.doubled += abs(len(now) - len(expected)) + len(now) - len(points)
         self.out_of_sequence += sum(a != b for a, b in zip(now, expected, strict=False))
-        self.put_back += sum(len(t.system_attrs.get(LOST, ())) for t in study.trials)
+        self.put_back += sum(len(t.system_attrs.get(LOST, ())) for t in stored)
 
     @property
     def harmless(self) -> bool:
@@ -337,16 +342,22 @@ def two_machines(address: str, losses: int, seed: int) -> Outcome:
     outcome, chance, name = Outcome(), random.Random(seed), "machines"
     study, seen = opened(address, name, "random"), {}
     workers = [Worker.start(address, name, "random", OnMachine(n)) for n in "ab"]
+    names = ["a", *(f"c{loss}" for loss in range(losses))]
     for loss in range(losses):
-        _await_trials(study, 2, workers)
-        time.sleep(chance.uniform(0.0, 0.15))
+        _await(lambda on=names[loss]: _runs_on(study, on) or len(finished(study)) == TRIALS)  # type: ignore[misc]
+        time.sleep(chance.uniform(0.0, 0.02))
         workers[0].kill()
         outcome.faults += 1
         seen |= finished(study)
-        workers[0] = Worker.start(address, name, "random", OnMachine(f"c{loss}"))
+        workers[0] = Worker.start(address, name, "random", OnMachine(names[loss + 1]))
     outcome.messages = [worker.reason() for worker in workers]
     outcome.add(study, "random", seen)
     return outcome
+
+
+def _runs_on(study: optuna.Study, name: str) -> bool:
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return any(lease.machine == name for lease in map(Lease.read, running) if lease)
 
 
 @contextlib.contextmanager

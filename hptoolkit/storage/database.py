@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from typing import Any
@@ -10,7 +11,13 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    PendingRollbackError,
+    ProgrammingError,
+)
 
 from hptoolkit.errors import StorageError, UserError
 from hptoolkit.storage.patience import PATIENCE, patient
@@ -57,6 +64,7 @@ class Database(RDBStorage):
     def __init__(self, address: str, patience: float = PATIENCE) -> None:
         self.shown = redact(address)
         self.patience = patience
+        self.complained = False
         url = _with_driver(address)
         options = _options(url)
         _check_tables(url, options, self.shown)
@@ -72,6 +80,8 @@ class Database(RDBStorage):
     def is_transient(self, error: BaseException) -> bool:
         """Whether an error may pass by itself. Raises StorageError for a full disk."""
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        if isinstance(cause, PendingRollbackError):
+            return True  # Optuna has gone on with a session whose connection was lost
         if not isinstance(cause, DBAPIError):
             return False
         state = getattr(cause.orig, "sqlstate", None)
@@ -88,6 +98,11 @@ class Database(RDBStorage):
 
 
 patient(Database, _OPERATIONS)
+
+# When a connection is lost, Optuna logs the SQL and asks once more: here that is done anyway.
+logging.getLogger("optuna.storages._rdb.storage").addFilter(
+    lambda record: not record.getMessage().startswith("Caught an error from sqlalchemy")
+)
 
 
 def _with_driver(address: str) -> URL:

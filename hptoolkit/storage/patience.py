@@ -25,6 +25,7 @@ class Server(Protocol):
 
     shown: str  # the address without its password
     patience: float  # seconds
+    complained: bool  # that it does not answer, since it last did
 
     def is_transient(self, error: BaseException) -> bool: ...
 
@@ -38,13 +39,16 @@ def patient(storage: type[Any], names: Iterable[str]) -> None:
 def _patient(operation: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(operation)
     def tried(self: Server, *args: Any, **kwargs: Any) -> Any:
-        began, pause, complained = time.monotonic(), 0.1, False
+        began, pause, again = time.monotonic(), 0.1, False
         while True:
             try:
-                return operation(self, *args, **kwargs)
+                result = operation(self, *args, **kwargs)
+                if again:
+                    self.complained = False
+                return result
             except UpdateFinishedTrialError:
                 # The first try may have been carried out although its answer was lost.
-                if complained and _was_done(self, operation.__name__, *args, **kwargs):
+                if again and _was_done(self, operation.__name__, *args, **kwargs):
                     return True
                 raise
             except Exception as error:
@@ -56,13 +60,14 @@ def _patient(operation: Callable[..., Any]) -> Callable[..., Any]:
                         "Nothing that has finished is lost: start the server and run the same "
                         "command again."
                     ) from None
-            if not complained:
+            again = True
+            if not self.complained:
+                self.complained = True
                 _logger.warning(
                     "The storage %s does not answer: trying again for up to %.0f s.",
                     self.shown,
                     self.patience,
                 )
-                complained = True
             time.sleep(pause * (0.5 + random.random()))
             pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -39,6 +39,7 @@ class Proxied(GrpcStorageProxy):
     def __init__(self, address: str, patience: float = PATIENCE) -> None:
         self.shown = address
         self.patience = patience
+        self.complained = False
         host, port = host_and_port(address)
         require_grpc()
         with warnings.catch_warnings():
