@@ -148,22 +148,27 @@ def fill(address: str, count: int) -> None:
                 connection.execute(statement, {"count": count - 1})
 
 
-def milliseconds(kind: str, address: str) -> float:
-    """A trial's milliseconds, the median, for one worker that has read the study."""
+def milliseconds(kind: str, address: str) -> str:
+    """A trial's milliseconds and those of them on this CPU: medians, for a worker well begun."""
     study = opened(kind, address)
     stored = len(study.get_trials(deepcopy=False))
-    times: list[float] = []
+    times: list[tuple[float, float]] = []
 
     def timed(trial: Trial) -> float:
-        times.append(time.perf_counter())
+        times.append((time.perf_counter(), time.process_time()))
         return objective(trial)
 
     if kind == "optuna":
         study.optimize(timed, n_trials=MEASURED)
     else:
         run(study, timed, trials=stored + MEASURED, listener=Silent())
-    gaps = [1e3 * (b - a) for a, b in itertools.pairwise(times)]
-    return statistics.median(gaps) if gaps else float("nan")
+    if len(times) < 2:
+        return "-"
+    wall, cpu = (
+        statistics.median(1e3 * (b[clock] - a[clock]) for a, b in itertools.pairwise(times))
+        for clock in (0, 1)
+    )
+    return f"{wall:.1f} ({cpu:.1f})"
 
 
 @contextmanager
@@ -209,17 +214,15 @@ def main() -> None:
                     f"({ratios[0]:.2f} to {ratios[-1]:.2f})",
                     flush=True,
                 )
-        print("storage     stored  random, ms a trial   coord, ms a trial   Optuna's random")
+        print("milliseconds a trial, and those of them that this process computes")
+        print("storage     stored          random           coord  Optuna's random")
         for storage in kinds:
             for stored in arguments.stored:
                 address = new(storage)
                 fill(address, stored)
-                found = {
-                    kind: milliseconds(kind, address) for kind in ("random", "coord", "optuna")
-                }
+                found = [milliseconds(kind, address) for kind in ("random", "coord", "optuna")]
                 print(
-                    f"{storage:10}  {stored:6}  {found['random']:18.1f}   {found['coord']:17.1f}   "
-                    f"{found['optuna']:15.1f}",
+                    f"{storage:10}  {stored:6}  " + "  ".join(f"{each:>14}" for each in found),
                     flush=True,
                 )
         print(json.dumps(vars(arguments)))
