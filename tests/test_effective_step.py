@@ -8,7 +8,7 @@ import pytest
 from hptoolkit import Coordinates, definition
 from hptoolkit.builtin_study import prepare
 from hptoolkit.invariants import OPTIMIZERS, effective_step
-from tests.test_builtin_study import NONE, Silent
+from tests.test_builtin_study import NONE, silent
 
 LR, MOMENTUM, DECAY = 0.3, 0.8, 0.002
 
@@ -41,7 +41,7 @@ def test_a_trial_keeps_it_for_each_epoch() -> None:
     task = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
-    study.optimize(task.objective(Silent()), n_trials=1)  # type: ignore[arg-type]
+    study.optimize(task.objective("cpu", silent), n_trials=1)
     history = study.trials[0].user_attrs["history"]
     assert len(history) == 3
     for epoch in history:
@@ -57,5 +57,5 @@ def test_an_optimizer_without_one_keeps_none() -> None:
     task = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     with pytest.warns(UserWarning, match="L-BFGS"):
-        study.optimize(task.objective(Silent()), n_trials=1)  # type: ignore[arg-type]
+        study.optimize(task.objective("cpu", silent), n_trials=1)
     assert "effective_step" not in study.trials[0].user_attrs["history"][0]
