@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hptoolkit.tracking.best_model import UnusableError, log_model
 from hptoolkit.tracking.data_sets import DataSet, as_input
+from hptoolkit.tracking.entries import Point, params, tags
 from hptoolkit.tracking.environment import environment_tags
 from hptoolkit.tracking.location import database_file, is_database
 from hptoolkit.tracking.records import (
@@ -28,12 +29,9 @@ from hptoolkit.tracking.records import (
     SOURCE,
     TRIAL_NUMBER,
     UID,
-    Point,
     Record,
     definition_tags,
     experiment_name,
-    params,
-    tags,
 )
 from hptoolkit.tracking.view import tag as view_tag
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from hptoolkit.tracking import machine
 from hptoolkit.tracking.data_sets import DataSet
-from hptoolkit.tracking.records import Point, Record
+from hptoolkit.tracking.entries import Point
+from hptoolkit.tracking.records import Record
 from hptoolkit.tracking.store import RejectedError, RunStore, StudyIdentity
 
 
