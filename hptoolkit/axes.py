@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -116,3 +117,21 @@ def random_value(
     # Discrete values get a cell of equal width each, those at the ends too.
     half = (axis.step or 0.0) / 2
     return from_axis(distribution, float(rng.uniform(axis.low - half, axis.high + half)))
+
+
+def check_in_range(name: str, value: Any, distribution: BaseDistribution) -> None:
+    """Raises UserError unless a parameter may start at a value."""
+    if isinstance(distribution, CategoricalDistribution):
+        if value in distribution.choices:
+            return
+        allowed = f"one of {', '.join(map(str, distribution.choices))}"
+    else:
+        low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if number and low <= value <= high:
+            return
+        allowed = f"a number from {low:g} to {high:g}"
+    raise UserError(
+        f"The start lies outside the region: {name} = {value!r} there, allowed is {allowed}. "
+        "Move the start or widen the range."
+    )

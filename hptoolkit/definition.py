@@ -5,18 +5,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from optuna.distributions import BaseDistribution
 from pydantic import Field, ValidationError, model_validator
 
+from hptoolkit import complaint
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
+from hptoolkit.overrides import apply_override
 from hptoolkit.region import Region
-from hptoolkit.sections import Goal, Range, Search, Section, Value
+from hptoolkit.sections import Goal, Range, Search, Section
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE
 from hptoolkit.training.seeds import Varied
+
+_Kind = TypeVar("_Kind", bound=Search)
 
 
 class Metric(Section):
@@ -137,13 +141,7 @@ def load(name: str, overrides: Iterable[str] = (), **fields: Any) -> StudyDefini
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a valid TOML file: {error}.") from None
     content.setdefault("name", path.stem)
-    for override in overrides:
-        _override(content, override)
-    content |= {field: value for field, value in fields.items() if value is not None}
-    try:
-        definition = StudyDefinition.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{path.name}: {_sentence(error)}") from None
+    definition = _checked(StudyDefinition, content, overrides, fields, path.name)
     definition.region()
     return definition
 
@@ -153,13 +151,7 @@ def own(objective: str, overrides: Iterable[str] = (), **fields: Any) -> OwnObje
     module, _, function = objective.partition(":")
     name = f"{Path(module).stem.rpartition('.')[2]}-{function}"
     content: dict[str, Any] = {"name": name, "objective": objective}
-    for override in overrides:
-        _override(content, override)
-    content |= {field: value for field, value in fields.items() if value is not None}
-    try:
-        return OwnObjective.model_validate(content)
-    except ValidationError as error:
-        raise UserError(f"{objective}: {_sentence(error, OwnObjective)}") from None
+    return _checked(OwnObjective, content, overrides, fields, objective)
 
 
 def split_axes(text: str) -> list[str]:
@@ -194,6 +186,23 @@ def widened(before: Search, after: Search, sampler: str) -> bool:
     return same and all(new.contains(old) for old, new in pairs)
 
 
+def _checked(
+    kind: type[_Kind],
+    content: dict[str, Any],
+    overrides: Iterable[str],
+    fields: Mapping[str, Any],
+    source: str,
+) -> _Kind:
+    """The definition that some content makes; the error for a bad one begins with its source."""
+    for override in overrides:
+        apply_override(override, content)
+    given = {field: value for field, value in fields.items() if value is not None}
+    try:
+        return kind.model_validate(content | given)
+    except ValidationError as error:
+        raise UserError(f"{source}: {complaint.sentence(error, kind)}") from None
+
+
 def _tunable() -> dict[str, Any]:
     """The fields that may be searched, with their types."""
     scalar = {
@@ -222,60 +231,6 @@ def _find(name: str) -> Path:
         if (folder / f"{name}.toml").is_file():
             return folder / f"{name}.toml"
     raise UserError(f"Unknown study {name!r}: {nearest(name, names())}.")
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    field, equals, text = override.partition("=")
-    if not equals or not field.strip():
-        raise UserError(f"--set {override!r} is not FIELD=VALUE, such as training.epochs=10.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    *sections, last = _path(field.strip())
-    for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
-            raise UserError(f"--set {override!r}: {section!r} holds a value, not a section.")
-    content[last] = value
-
-
-def _path(field: str) -> list[str]:
-    """A dotted field's parts; a part with dots of its own stands in quotes, as in TOML."""
-    try:
-        node: Any = tomllib.loads(f"{field} = 0")
-    except tomllib.TOMLDecodeError:
-        raise UserError(f"--set: {field!r} is not a field, such as training.epochs.") from None
-    parts = []
-    while isinstance(node, dict):
-        part, node = next(iter(node.items()))
-        parts.append(part)
-    return parts
-
-
-def _sentence(error: ValidationError, kind: type[Search] = StudyDefinition) -> str:
-    """The first complaint of pydantic, with the field, what was given and what was expected."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        valid = _fields(first["loc"], kind)
-        return f"Unknown field {where!r}: {nearest(str(first['loc'][-1]), valid)}."
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return f"The field {where!r} is missing."
-    given = first["input"]
-    shown = f" = {given!r}" if isinstance(given, Value | None) else ""
-    return f"{where}{shown}: {message[0].lower()}{message[1:]}." if where else f"{message}."
-
-
-def _fields(location: tuple[int | str, ...], kind: type[Search]) -> list[str]:
-    """The fields of the section in which an unknown one was found."""
-    section: Any = kind
-    for part in location[:-1]:
-        field = getattr(section, "model_fields", {}).get(str(part))
-        kinds = [field.annotation, *get_args(field.annotation)] if field else [Range]
-        section = next((k for k in kinds if hasattr(k, "model_fields")), Range)
-    return list(section.model_fields)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,18 +13,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 
-from hptoolkit.axes import Axis, from_axis, numeric_range, own_axis, rounded, to_axis, to_value
+from hptoolkit import chebyshev
+from hptoolkit.axes import (
+    Axis,
+    check_in_range,
+    from_axis,
+    own_axis,
+    rounded,
+    to_axis,
+    to_value,
+)
+from hptoolkit.bounds import check_bounds, cut_axes, factor_bounds, image_of_box
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.monomials import Factor, parse
+from hptoolkit.monomials import parse
 
 Array = npt.NDArray[np.float64]
 SearchSpace = dict[str, BaseDistribution]
@@ -57,9 +65,9 @@ class Region:
         self.coordinates = _applicable(coordinates, search_space)
         own = [name for name in search_space if name not in self.coordinates.names]
         self._own = own
-        low, high = _factor_bounds(self.coordinates.factors, search_space)
+        low, high = factor_bounds(self.coordinates.factors, search_space)
         named = len(self.coordinates.axes)
-        spans = _image(self.coordinates.matrix, low, high)
+        spans = image_of_box(self.coordinates.matrix, low, high)
         axes = [
             Axis(name, "log", *span)
             for name, span in zip(self.coordinates.axes, spans, strict=True)
@@ -67,7 +75,7 @@ class Region:
         names = [axis.name for axis in axes]
         on_axes = {name: ends for name, ends in (box or {}).items() if name in names}
         across = {name: ends for name, ends in (box or {}).items() if name not in names}
-        self.axes: tuple[Axis, ...] = _cut(axes, on_axes)
+        self.axes: tuple[Axis, ...] = cut_axes(axes, on_axes)
         bounds = np.array([(axis.low, axis.high) for axis in self.axes]).reshape(-1, 2)
         rows = np.zeros((named, len(self.axes)))
         rows[:, :named] = self.coordinates.inverse
@@ -161,7 +169,7 @@ class Region:
         if not start:
             return self.encode(params)  # rounding may have moved the middle over a narrow border
         for name, value in start.items():
-            _check_in_range(name, value, self.search_space[name])
+            check_in_range(name, value, self.search_space[name])
         position = self.encode(params)
         for axis, z in zip(self.axes, position, strict=True):
             if not axis.low - TOLERANCE <= z <= axis.high + TOLERANCE:
@@ -191,7 +199,7 @@ class Region:
                 raise UserError(
                     f"Bounds are given for {name!r}, which is no axis: {nearest(name, axes)}."
                 )
-            _check_bounds(name, least, largest, logarithmic=True)
+            check_bounds(name, least, largest, logarithmic=True)
             powers = np.array([float(exponents.get(factor, 0)) for factor in factors])
             row[: len(factors)] = powers @ self.coordinates.inverse
         ends = np.log(np.array(list(across.values())).reshape(-1, 2))
@@ -199,33 +207,21 @@ class Region:
 
     def _find_middle(self, low: Array, high: Array) -> Array:
         named = len(self.coordinates.axes)
-        middle = (self.low + self.high) / 2
+        middle: Array = (self.low + self.high) / 2
         if named:
             middle[:named] = self.coordinates.matrix @ ((low + high) / 2)
         for i, axis in enumerate(self.axes):
             if axis.kind == "categorical":
                 middle[i] = 0.0
-        return middle if self.contains(middle) else self._deepest(middle)
-
-    def _deepest(self, middle: Array) -> Array:
-        """The Chebyshev centre, that of the largest ball in the polytope, by linear programming."""
-        from scipy.optimize import linprog
-
-        norms = np.linalg.norm(self.inequalities, axis=1)
-        objective = np.zeros(len(middle) + 1)
-        objective[-1] = -1.0
-        solution = linprog(
-            objective,
-            A_ub=np.column_stack([self.inequalities, norms]),
-            b_ub=self.offsets,
-            bounds=[(None, None)] * len(middle) + [(0, None)],
-        )
-        if not solution.success:
+        if self.contains(middle):
+            return middle
+        deepest = chebyshev.centre(self.inequalities, self.offsets)
+        if deepest is None:
             raise UserError(
                 "The region is empty: no point of the raw ranges lies within the bounds on the "
                 "coordinates. Widen the ranges or the bounds."
             )
-        return np.asarray(solution["x"], dtype=np.float64)[:-1]
+        return deepest
 
 
 def _applicable(
@@ -248,75 +244,4 @@ def lacking(
         f"The coordinates {', '.join(coordinates.axes)} need {', '.join(missing)}, which the "
         f"search space ({', '.join(search_space)}) lacks. Search it too, or leave it out of the "
         "coordinates."
-    )
-
-
-def _factor_bounds(
-    factors: tuple[Factor, ...], search_space: Mapping[str, BaseDistribution]
-) -> tuple[Array, Array]:
-    """Logarithms of each factor's least and largest value."""
-    bounds = []
-    for factor in factors:
-        least, largest = numeric_range(factor, search_space[factor.name])
-        ends = sorted((factor.value(least), factor.value(largest)))
-        if ends[0] <= 0:
-            remedy = "end below 1" if factor.complement else "start above 0"
-            raise UserError(
-                f"The parameter {factor.name!r} ranges from {least:g} to {largest:g}, so that "
-                f"'{factor}' reaches {ends[0]:g}, which has no place on a logarithmic axis: let "
-                f"its range {remedy}."
-            )
-        bounds.append((math.log(ends[0]), math.log(ends[1])))
-    array = np.array(bounds, dtype=np.float64).reshape(-1, 2)
-    return array[:, 0], array[:, 1]
-
-
-def _image(matrix: Array, low: Array, high: Array) -> list[tuple[float, float]]:
-    """The least and largest value of each row of `matrix` over the box (interval arithmetic)."""
-    positive, negative = np.maximum(matrix, 0), np.minimum(matrix, 0)
-    least, largest = positive @ low + negative @ high, positive @ high + negative @ low
-    return [(float(a), float(b)) for a, b in zip(least, largest, strict=True)]
-
-
-def _cut(axes: list[Axis], box: Mapping[str, tuple[float, float]]) -> tuple[Axis, ...]:
-    """The axes with their bounds narrowed to those of the box."""
-    cut = []
-    for axis in axes:
-        if axis.name in box:
-            least, largest = box[axis.name]
-            _check_bounds(axis.name, least, largest, logarithmic=axis.kind == "log")
-            ends = (math.log(least), math.log(largest)) if axis.kind == "log" else (least, largest)
-            low, high = max(axis.low, ends[0]), min(axis.high, ends[1])
-            if low > high:
-                raise UserError(
-                    f"The region is empty: the bounds ({least:g}, {largest:g}) of {axis.name!r} do "
-                    "not meet the raw ranges. Widen one of them."
-                )
-            axis = replace(axis, low=low, high=high)
-        cut.append(axis)
-    return tuple(cut)
-
-
-def _check_bounds(name: str, least: float, largest: float, *, logarithmic: bool) -> None:
-    if not least <= largest or (logarithmic and least <= 0):
-        raise UserError(
-            f"The bounds of {name!r} are ({least:g}, {largest:g}): two values in rising order are "
-            "needed, above 0 on a logarithmic axis."
-        )
-
-
-def _check_in_range(name: str, value: Any, distribution: BaseDistribution) -> None:
-    if isinstance(distribution, CategoricalDistribution):
-        if value in distribution.choices:
-            return
-        allowed = f"one of {', '.join(map(str, distribution.choices))}"
-    else:
-        low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if number and low <= value <= high:
-            return
-        allowed = f"a number from {low:g} to {high:g}"
-    raise UserError(
-        f"The start lies outside the region: {name} = {value!r} there, allowed is {allowed}. "
-        "Move the start or widen the range."
     )

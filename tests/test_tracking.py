@@ -27,8 +27,8 @@ from optuna.trial import FrozenTrial, TrialState
 import hptoolkit.tracking.tracker
 from hptoolkit.errors import UserError
 from hptoolkit.tracking import Tracker, check_uri, ui_command
+from hptoolkit.tracking.identity import StudyIdentity
 from hptoolkit.tracking.process import StoreProcess
-from hptoolkit.tracking.store import StudyIdentity
 from hptoolkit.tracking.writer import Writer
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,8 +1,4 @@
-"""The part that all samplers share: from Optuna's raw names to positions in a region and back.
-
-A sampler here has no state: what it proposes is a pure function of the stored trials, its
-arguments and the trial's number. A study that is killed and resumed, or run by several processes
-on one storage, goes on exactly as one process would.
+"""What all samplers share towards Optuna: a choice is made, shown to other workers, handed over.
 
 Optuna asks for parameters late, at the first `suggest`. Choosing in `before_trial` instead, and
 storing the choice at once, lets other workers see it; a trial waits for those numbered before it.
@@ -11,11 +7,9 @@ A trial that is run again, because its worker has gone, keeps the choice that wa
 
 from __future__ import annotations
 
-import abc
 import copy
-import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
@@ -26,15 +20,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.axes import random_value
-from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region, SearchSpace, lacking
-from hptoolkit.samplers._history import CLAIM, LEASE, History, Memory
-
-# Seconds that a trial waits for an earlier one to announce its choice: its worker may be dead. One
-# with a lease is put back by those who watch it (hptoolkit.storage.leases), after a minute or so.
-_PATIENCE = 2.0
-_PATIENCE_LEASED = 120.0
+from hptoolkit.region import SearchSpace
+from hptoolkit.samplers._earlier_trials import is_decided, stored_trials
+from hptoolkit.samplers._history import CLAIM
+from hptoolkit.samplers._search import CoordinateSearch
 
 COORDINATES = "coordinates"  # user attribute of every trial: its coordinates, by axis
 
@@ -43,101 +33,11 @@ class StudyExhausted(RuntimeError):
     """Raised by `study.ask()` when the search has ended and nothing is left to evaluate."""
 
 
-class CoordinateSampler(BaseSampler, abc.ABC):
+class CoordinateSampler(CoordinateSearch, BaseSampler):
     """A sampler over raw names that searches coordinates; subclasses implement `propose`.
 
-    Args:
-        coordinates: The axes. None or `Coordinates()`: every parameter is an axis of its own.
-        search_space: Raw parameters' distributions, as the objective suggests them. None: they are
-            learned from the first trial, which then runs at `start`.
-        box: Bounds (low, high) on some axes, which cut the region further.
-        start: Raw values of the first point; parameters left out start in the region's middle.
-        seed: Fixes every random choice; None draws one.
+    Its arguments are those of `CoordinateSearch`.
     """
-
-    # Whether a choice depends on what other trials chose, and has to wait until they have.
-    depends_on_others = True
-
-    def __init__(
-        self,
-        coordinates: Coordinates | None = None,
-        *,
-        search_space: Mapping[str, BaseDistribution] | None = None,
-        box: Mapping[str, tuple[float, float]] | None = None,
-        start: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-    ) -> None:
-        self.coordinates = coordinates or Coordinates()
-        self.box = dict(box or {})
-        self.start = dict(start or {})
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self._declared = None if search_space is None else dict(search_space)
-        self._region: Region | None = None
-        self._memory = Memory()
-        self._learned = _Learned()
-        self._awaited_since: dict[tuple[int, int], float] = {}
-        if self._declared is not None:
-            missing = [n for n in self.coordinates.names if n not in self._declared]
-            if missing:
-                raise lacking(self.coordinates, missing, self._declared)
-            self.region(self._declared).check_start(self.start)
-
-    @abc.abstractmethod
-    def propose(self, region: Region, history: History) -> Array | None:
-        """The position to evaluate next; None if there is none until a running trial ends."""
-
-    def finished(self, region: Region, history: History) -> str | None:
-        """Why the search has ended, in a clause; None while it has not."""
-        return None
-
-    def proposes(self, region: Region, history: History) -> bool:
-        """Whether there is a point to evaluate now, rather than when a running trial has ended."""
-        return True
-
-    def generator(self, history: History) -> np.random.Generator:
-        """The source of the random choices for the trial being sampled."""
-        return np.random.default_rng([self.seed, history.number])
-
-    def ends(self, region: Region) -> bool:
-        """Whether the sampler stops a study by itself.
-
-        Told nothing about the problem (no coordinates that apply, no start, no search space), it
-        has no measure of what is fine enough, and goes on for as long as it is asked.
-        """
-        return bool(self.start or self._declared or region.coordinates.axes)
-
-    def region(self, search_space: Mapping[str, BaseDistribution]) -> Region:
-        """The region over a search space."""
-        if self._region is None or self._region.search_space != search_space:
-            self._region = Region(self.coordinates, search_space, self.box)
-        return self._region
-
-    def why_finished(self, study: Study, stored: list[FrozenTrial] | None = None) -> str | None:
-        """Why the search of a study has ended, in a clause; None while it has not.
-
-        The trials, if the caller has just read them, are given as `stored`.
-        """
-        trials = _stored(study) if stored is None else stored
-        space = self._search_space(trials)
-        if not space:
-            return None
-        history = History(trials, space, study.direction, len(trials), self._memory)
-        return self.finished(self.region(space), history)
-
-    def waits(self, study: Study, stored: list[FrozenTrial] | None = None) -> bool:
-        """Whether a worker had better wait: what to evaluate next depends on trials that run.
-
-        The trials, if the caller has just read them, are given as `stored`.
-        """
-        trials = _stored(study) if stored is None else stored
-        if not any(t.state == TrialState.RUNNING for t in trials):
-            return False
-        space = self._search_space(trials)
-        if not space:
-            return True  # the first trial teaches it
-        region = self.region(space)
-        history = History(trials, space, study.direction, len(trials), self._memory)
-        return not self.proposes(region, history) and not self.finished(region, history)
 
     def claim(self, study: Study, trial: FrozenTrial) -> bool:
         """Choose a trial's parameters before it starts, for a caller that can put it back.
@@ -148,19 +48,19 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         Returns:
             False if nothing is to be evaluated before a running trial ends, or at all.
         """
-        if _is_decided(trial) or study._is_multi_objective():
+        if is_decided(trial) or study._is_multi_objective():
             return True
         trials = self._settled(study, trial)
         space = self._search_space(trials)
         others_run = any(t.state == TrialState.RUNNING and t.number != trial.number for t in trials)
         if not space:
             return not others_run
-        abandoned = [t for t in trials if t.state == TrialState.WAITING and not _is_decided(t)]
+        abandoned = [t for t in trials if t.state == TrialState.WAITING and not is_decided(t)]
         for earlier in (t for t in abandoned if t.number < trial.number):
             params = self._proposal(study, earlier, trials, space)
             if params is not None:
                 study._storage.set_trial_system_attr(earlier._trial_id, CLAIM, params)
-                trials = _stored(study)
+                trials = stored_trials(study)
         params = self._proposal(study, trial, trials, space)
         if params is None:
             return not others_run and self.why_finished(study) is None
@@ -168,10 +68,10 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         return True
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
-        return dict(self._declared or self._search_space(_stored(study)))
+        return dict(self._declared or self._search_space(stored_trials(study)))
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        if study._is_multi_objective() or _is_decided(trial):
+        if study._is_multi_objective() or is_decided(trial):
             return
         trials = self._settled(study, trial)
         space = self._search_space(trials)
@@ -190,7 +90,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
             claim = study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM, {})
         if claim.keys() == search_space.keys():
             return dict(claim)
-        return self._choose(study, trial, _stored(study), search_space)
+        return self._choose(study, trial, stored_trials(study), search_space)
 
     def sample_independent(
         self,
@@ -206,7 +106,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
                 f"given {self._declared[param_name]}: the value it chose lies outside. Give both "
                 "the same range."
             )
-        if param_name in self.start and not self._search_space(_stored(study)):
+        if param_name in self.start and not self._search_space(stored_trials(study)):
             value = self.start[param_name]
             if not param_distribution._contains(param_distribution.to_internal_repr(value)):
                 raise UserError(
@@ -241,11 +141,11 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         # The trial's result is stored only after this call.
         ended = copy.copy(trial)
         ended.state, ended.values = state, list(values) if values is not None else None
-        trials = [ended if t.number == trial.number else t for t in _stored(study)]
+        trials = [ended if t.number == trial.number else t for t in stored_trials(study)]
         space = self._search_space(trials)
         if space:
             region = self.region(space)
-            history = History(trials, space, study.direction, trial.number, self._memory)
+            history = self._history(study, trials, space, trial.number)
             if self.ends(region) and self.finished(region, history):
                 root.stop()
 
@@ -254,7 +154,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
     ) -> dict[str, Any] | None:
         """The raw parameters of the point to evaluate next, None if there is none."""
         region = self.region(space)
-        history = History(trials, space, study.direction, trial.number, self._memory)
+        history = self._history(study, trials, space, trial.number)
         position = self.propose(region, history)
         for name, note in history.notes.items():
             study._storage.set_trial_system_attr(trial._trial_id, name, note)
@@ -267,7 +167,7 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         if params is not None:
             return params
         region = self.region(space)
-        history = History(trials, space, study.direction, trial.number, self._memory)
+        history = self._history(study, trials, space, trial.number)
         reason = self.finished(region, history)
         if self.ends(region) and reason:
             root = getattr(study, "_study", study)
@@ -285,62 +185,10 @@ class CoordinateSampler(BaseSampler, abc.ABC):
         return best.params if best else region.decode(region.check_start(self.start))
 
     def _settled(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
-        """The stored trials, once those numbered below this one have announced their choice."""
-        pause = 0.01
-        while True:
-            trials = _stored(study)
-            if not self.depends_on_others and self._declared is not None:
-                return trials
-            awaited = [t for t in trials if t.number < trial.number and self._is_awaited(study, t)]
-            if not awaited or not self._search_space(trials):
-                return trials
-            time.sleep(pause)
-            pause = min(1.5 * pause, 0.25)
-
-    def _is_awaited(self, study: Study, trial: FrozenTrial) -> bool:
-        if trial.state != TrialState.RUNNING or trial.params or _is_decided(trial):
-            return False
-        # By one's own clock: that of the trial's machine may be wrong.
-        now = time.monotonic()
-        since = self._awaited_since.setdefault((study._study_id, trial.number), now)
-        leased = trial.system_attrs.get(LEASE) is not None
-        return now - since < (_PATIENCE_LEASED if leased else _PATIENCE)
-
-    def _search_space(self, trials: list[FrozenTrial]) -> SearchSpace:
-        return self._declared if self._declared is not None else self._learned.space(trials)
-
-
-class _Learned:
-    """What all complete trials suggested, with the range that the latest one used.
-
-    Complete trials never change: of those seen before only the latest is looked at again.
-    """
-
-    def __init__(self) -> None:
-        self._seen: tuple[int, FrozenTrial, list[str]] | None = None
-
-    def space(self, trials: list[FrozenTrial]) -> SearchSpace:
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
-        if not complete:
-            return {}
-        count, last, names = self._seen or (0, complete[0], [])
-        if not 0 < count < len(complete) or complete[count - 1] is not last:
-            count, names = 0, list(complete[0].distributions)
-        for trial in complete[count:-1]:
-            names = [name for name in names if name in trial.distributions]
-        if len(complete) > 1:
-            self._seen = (len(complete) - 1, complete[-2], names)
-        latest = complete[-1].distributions
-        return {name: latest[name] for name in names if name in latest}
-
-
-def _stored(study: Study) -> list[FrozenTrial]:
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
-
-
-def _is_decided(trial: FrozenTrial) -> bool:
-    """Whether a trial's parameters were chosen before, by a sampler or by who enqueued it."""
-    return CLAIM in trial.system_attrs or "fixed_params" in trial.system_attrs
+        """The stored trials, once those that this one's choice depends on are known."""
+        if not self.depends_on_others and self._declared is not None:
+            return stored_trials(study)
+        return self._earlier.settled(study, trial.number, lambda t: bool(self._search_space(t)))
 
 
 def _require_single_objective(study: Study) -> None:

@@ -104,7 +104,7 @@ class GPSampler(CoordinateSampler):
         space = self._search_space(trials)
         if space:
             region = self.region(space)
-            history = History(trials, space, study.direction, len(trials), self._memory)
+            history = self._history(study, trials, space)
             evidence = gather(region, self._prepare(region)[0], history)
             if len(evidence.values) >= _FEWEST:
                 return self._summary(region, evidence, history)
@@ -119,7 +119,7 @@ class GPSampler(CoordinateSampler):
         began = time.perf_counter()
         params = super()._proposal(study, trial, trials, space)
         region = self.region(space)
-        history = History(trials, space, study.direction, trial.number, self._memory)
+        history = self._history(study, trials, space, trial.number)
         evidence = gather(region, self._prepare(region)[0], history)
         if self._models(history, evidence):
             report = asdict(self._summary(region, evidence, history))

@@ -14,10 +14,11 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
+from hptoolkit.tracking.identity import StudyIdentity
 from hptoolkit.tracking.records import BEST_MODEL, REPORT, Record
-from hptoolkit.tracking.store import RejectedError, StudyIdentity
+from hptoolkit.tracking.store import RejectedError
 
 _IMPORT_ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -41,6 +42,9 @@ class StoreProcess:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             start_new_session=True,
         )
+        # Never None, since both are pipes.
+        self._requests = cast(IO[str], self._process.stdin)
+        self._replies = cast(IO[str], self._process.stdout)
         self.complete: set[int] = set()
         self.has: dict[str, str] = {}
 
@@ -86,11 +90,8 @@ class StoreProcess:
         return reply["done"]
 
     def _exchange(self, line: str) -> str:
-        # Never None: the process was started with pipes for both.
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(line, file=self._process.stdin, flush=True)
-        reply = self._process.stdout.readline()
+        print(line, file=self._requests, flush=True)
+        reply = self._replies.readline()
         if not reply:
             raise RuntimeError("the process that writes to it has ended")
         return reply

@@ -7,16 +7,13 @@ by two processes, or in two parts around a crash, holds the same.
 from __future__ import annotations
 
 import json
-import math
-import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hptoolkit.tracking.data_sets import DataSet, data_sets
+from hptoolkit.tracking.entries import Point, as_text, coordinate_metrics, params, points, tags
 from hptoolkit.urls import redact
 
 if TYPE_CHECKING:
@@ -34,23 +31,8 @@ REPORT = "hptoolkit.report"  # tag of a study's run: the state of the study that
 BEST_MODEL = "hptoolkit.best_model"  # tag of a study's run: the number of its model's trial
 MODEL_ID = "hptoolkit.best_model_id"  # tag of a study's run: its model
 
-_LONGEST_KEY, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 8000
-_LARGEST = sys.float_info.max
-_PROJECTED = {
-    "coordinates",
-    "data",
-    "history",
-    "seed",
-}  # user attributes with a projection of their own
-
-
-class Point(NamedTuple):
-    """One value of a metric. Timestamp in milliseconds since 1970."""
-
-    key: str
-    value: float
-    timestamp: int
-    step: int
+# User attributes with a projection of their own.
+_PROJECTED = {"coordinates", "data", "history", "seed"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +70,7 @@ def trial_record(trial: FrozenTrial) -> Record:
         **coordinate_metrics(coordinates),
         **dict(zip(names, values, strict=True)),
     }
-    texts = {key: _text(value) for key, value in others.items() if isinstance(value, str | bool)}
+    texts = {key: as_text(value) for key, value in others.items() if isinstance(value, str | bool)}
     seed = {"seed": attributes["seed"]} if "seed" in attributes else {}
     return Record(
         name=f"trial {trial.number}",
@@ -135,45 +117,6 @@ def outcome_record(
         metrics=tuple(points({f"best/{key}": value for key, value in values.items()}, end, step)),
         tags=tags(texts | {"best": json.dumps(best, default=str)}),
     )
-
-
-def points(values: Mapping[str, Any], timestamp: int, step: int) -> list[Point]:
-    """Metrics of one moment; values that are no numbers are left out.
-
-    What is infinite is logged as NaN: MLflow would write 1.8e308, and draw it.
-    """
-    return [
-        Point(key, float(value) if abs(value) <= _LARGEST else math.nan, timestamp, step)
-        for key, value in _keyed(values).items()
-        if _is_number(value)
-    ]
-
-
-def params(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as MLflow params: text, nested mappings flattened to dotted names.
-
-    Addresses lose their credentials.
-    """
-    texts = {key: _text(value) for key, value in _keyed(dict(_flatten(values))).items()}
-    return {
-        key: _shorten(redact(text) if "://" in text else text, _LONGEST_PARAM)
-        for key, text in texts.items()
-    }
-
-
-def tags(values: Mapping[str, str]) -> dict[str, str]:
-    """Texts as MLflow tags."""
-    return {key: _shorten(value, _LONGEST_TAG) for key, value in _keyed(values).items()}
-
-
-def coordinate_metrics(coordinates: object) -> dict[str, Any]:
-    """Coordinates by a metric's name: `lr*a/(1-m)` is `coordinates/lr x a per 1-m`.
-
-    MLflow refuses operators in a name; the expressions themselves are a tag of the run.
-    """
-    if not isinstance(coordinates, Mapping):
-        return {}
-    return {f"coordinates/{_in_words(axis)}": value for axis, value in coordinates.items()}
 
 
 def experiment_name(definition: Mapping[str, Any]) -> str:
@@ -228,46 +171,3 @@ def _epochs(trial: FrozenTrial) -> Sequence[tuple[int, Mapping[str, Any]]]:
 def _step(entry: Mapping[str, Any], index: int) -> int:
     epoch = entry.get("epoch")
     return epoch if isinstance(epoch, int) else index
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _keyed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping with keys that MLflow takes; no two are merged."""
-    keyed: dict[str, Any] = {}
-    for name, value in values.items():
-        path = re.sub(r"[^\w.\- /]", "_", name)
-        # MLflow refuses a key that, read as a path, is not in its normal form.
-        path = "/".join(part for part in path.split("/") if part.strip(".")) or "_"
-        key, count = path[:_LONGEST_KEY].rstrip("/"), 1
-        while key in keyed:
-            count += 1
-            key = f"{path[: _LONGEST_KEY - 10]} {count}"
-        keyed[key] = value
-    return keyed
-
-
-def _in_words(expression: str) -> str:
-    for operator, word in (("**", "pow"), ("^", "pow"), ("*", "x"), ("/", "per")):
-        expression = expression.replace(operator, f" {word} ")
-    return " ".join(re.sub(r"[()]", " ", expression).split())
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _shorten(text: str, longest: int) -> str:
-    """The text, or its two ends: a traceback says at its end what went wrong."""
-    half = longest // 2 - 1
-    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"

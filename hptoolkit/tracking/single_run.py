@@ -10,8 +10,6 @@ from typing import Any
 from hptoolkit.tracking.location import absolute, check_uri
 from hptoolkit.urls import scrub
 
-_METRICS_A_BATCH = 800
-
 
 def log_run(
     uri: str | None,
@@ -33,28 +31,26 @@ def log_run(
         curves: A value a step each.
         artifact: A file kept with the run.
     """
+    from hptoolkit.tracking import batches
+    from hptoolkit.tracking.connection import connect, experiment_id
+    from hptoolkit.tracking.entries import Point
     from hptoolkit.tracking.environment import environment_tags
     from hptoolkit.tracking.records import experiment_name
-    from hptoolkit.tracking.store import connect, experiment_id
 
     address = absolute(check_uri(uri))
     try:
         client = connect(address)
-        from mlflow.entities import Metric, Param
-
         experiment = experiment_id(client, address, experiment_name({"data": data_set}))
         run = client.create_run(experiment, run_name=name, tags=environment_tags())
         now = int(1000 * time.time())
-        points = [Metric(key, value, now, 0) for key, value in metrics.items()]
+        points = [Point(key, value, now, 0) for key, value in metrics.items()]
         points += [
-            Metric(key, value, now, step)
+            Point(key, value, now, step)
             for key, curve in curves.items()
             for step, value in enumerate(curve)
         ]
-        written = [Param(key, str(value)) for key, value in params.items()]
-        client.log_batch(run.info.run_id, params=written)
-        for first in range(0, len(points), _METRICS_A_BATCH):
-            client.log_batch(run.info.run_id, metrics=points[first : first + _METRICS_A_BATCH])
+        written = {key: str(value) for key, value in params.items()}
+        batches.log(client, run.info.run_id, written, points)
         client.log_artifact(run.info.run_id, str(artifact))
         client.set_terminated(run.info.run_id)
     except Exception as error:  # whatever MLflow, its database or its server raises

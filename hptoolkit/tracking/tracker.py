@@ -6,7 +6,6 @@ next `sync`, so the study goes on whether MLflow works or not.
 
 from __future__ import annotations
 
-import re
 import tempfile
 import threading
 import time
@@ -16,7 +15,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hptoolkit.tracking.identity import study_uid
+from hptoolkit.tracking.identity import study_identity
 from hptoolkit.tracking.location import absolute, check_uri
 from hptoolkit.tracking.process import StoreProcess
 from hptoolkit.tracking.records import (
@@ -28,14 +27,12 @@ from hptoolkit.tracking.records import (
     outcome_record,
     trial_record,
 )
-from hptoolkit.tracking.store import RejectedError, StudyIdentity
+from hptoolkit.tracking.store import RejectedError
 from hptoolkit.urls import redact, scrub
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
-
-STUDY_DEFINITION = "definition"  # user attribute of a study: its resolved definition
 
 _RETRY_AFTER = 30.0  # seconds of rest for a store that failed
 
@@ -78,7 +75,7 @@ class Tracker:
         self.written = 0
         self.attached: list[str] = []
         self._study = study
-        self._identity = _identity(study)
+        self._identity = study_identity(study)
         self._address = absolute(self.uri)
         self._on_problem = on_problem  # None once called
         self._watch = system_metrics
@@ -257,18 +254,3 @@ class Tracker:
         on_problem, self._on_problem = self._on_problem, None
         if on_problem is not None:
             on_problem(self.problem)
-
-
-def _identity(study: Study) -> StudyIdentity:
-    uid = study_uid(study)
-    trials = study.get_trials(deepcopy=False)
-    definition = study.user_attrs.get(STUDY_DEFINITION)
-    # The name too: a copied study has the attributes of the first one.
-    name = re.sub(r"[^\w.-]", "_", study.study_name)
-    return StudyIdentity(
-        name=study.study_name,
-        uid=f"{name}-{uid}",
-        definition=definition if isinstance(definition, Mapping) else {},
-        start=min((milliseconds(t.datetime_start) for t in trials), default=milliseconds(None)),
-        maximize=len(study.directions) == 1 and study.direction.name == "MAXIMIZE",
-    )

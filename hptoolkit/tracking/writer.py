@@ -14,8 +14,10 @@ from typing import Any
 
 from hptoolkit.tracking import machine
 from hptoolkit.tracking.data_sets import DataSet
-from hptoolkit.tracking.records import Point, Record
-from hptoolkit.tracking.store import RejectedError, RunStore, StudyIdentity
+from hptoolkit.tracking.entries import Point
+from hptoolkit.tracking.identity import StudyIdentity
+from hptoolkit.tracking.records import Record
+from hptoolkit.tracking.store import RejectedError, RunStore
 
 
 class Writer:
