@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState, create_trial
 
 from hptoolkit import definition
@@ -299,23 +304,64 @@ def test_a_parameter_that_the_runs_do_not_vary_has_no_exponent() -> None:
 # --- the boundary ----------------------------------------------------------------------------
 
 
+DIGITS = definition.load("digits")
+
+
+def digits_run(**changes: float) -> StudyView:
+    """The view of a study of the digits with one run; λ 1e-5..100, ρ 0..0.99, α 1e-6..1."""
+    params = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.01} | changes
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(create_trial(value=0.9, params=params, distributions=DIGITS.distributions))
+    return read(study, DIGITS)
+
+
 @pytest.mark.parametrize(
-    ("lr", "momentum", "expected"),
+    ("changes", "expected"),
     [
-        (1.0, 0.5, []),
-        (60.0, 0.5, ["search_space.lr.high=1000."]),
-        (0.001, 0.5, ["search_space.lr.low=0.0001."]),
-        (1.0, 0.985, ["search_space.momentum.high=0.999."]),
-        (1.0, 0.0, ["is 0: it does without momentum."]),
+        ({}, []),
+        ({"lr": 60.0}, ["search_space.lr.high=1000."]),
+        ({"lr": 1e-5}, ["search_space.lr.low=1e-06."]),
+        ({"momentum": 0.985}, ["search_space.momentum.high=0.999."]),
+        ({"momentum": 0.0}, ["is 0: it does without momentum."]),
     ],
 )
 def test_a_best_near_the_edge_says_which_way_to_widen(
-    lr: float, momentum: float, expected: list[str]
+    changes: dict[str, float], expected: list[str]
 ) -> None:
-    advice = boundary.advice(view_of(study_of([(lr, momentum, 1.0)])))
+    advice = boundary.advice(digits_run(**changes))
     assert len(advice) == len(expected)
     for sentence, ending in zip(advice, expected, strict=True):
         assert sentence.endswith(ending)
+
+
+def edge_of(value: Any, distribution: BaseDistribution, name: str = "x") -> str:
+    """What is said of a plain study's best at `value`."""
+    study = optuna.create_study(direction="maximize")
+    space = {"lr": FloatDistribution(1e-3, 1.0, log=True), name: distribution}
+    params = {"lr": 0.03, name: value}
+    study.add_trial(create_trial(value=1.0, params=params, distributions=space))
+    return " ".join(boundary.advice(read(study, None)))
+
+
+def test_ranges_in_somebodys_code_are_widened_there() -> None:
+    assert edge_of(0.49, FloatDistribution(0.0, 0.5)) == (
+        "The best x = 0.49 lies near the upper end of its range, 0.5: widen it to 0.75 where it is "
+        "suggested."
+    )
+
+
+def test_a_wider_range_is_one_that_can_be() -> None:
+    """Less momentum is less ρ down to none, images come whole, and a share does not go below 0."""
+    momentum = edge_of(0.55, FloatDistribution(0.5, 0.99), "momentum")
+    assert "the lower end of its range, 0.5: widen it to 0 where" in momentum
+    batch = edge_of(16, IntDistribution(16, 512, log=True), "batch_size")
+    assert "the lower end of its range, 16: widen it to 2 where" in batch
+    assert edge_of(1, IntDistribution(1, 64, log=True)).endswith(
+        "the lower end of its range, 1, and cannot go further."
+    )
+    assert edge_of(0.0, FloatDistribution(0.0, 0.5)).endswith(
+        "the lower end of its range, 0, and cannot go further."
+    )
 
 
 # --- the album -------------------------------------------------------------------------------
@@ -373,6 +419,30 @@ def test_a_plain_optuna_study_gets_theorys_axes_by_its_names() -> None:
     assert view.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
     assert not view.searched
     assert pairs(view)[0].slope == -1.0
+
+
+def test_values_that_have_no_logarithm_leave_their_parameter_out_of_the_coordinates() -> None:
+    """No weight decay, the most usual choice, and a momentum of None."""
+    rng = np.random.default_rng(0)
+    space = {
+        **SPACE,
+        "weight_decay": CategoricalDistribution([0, 1e-4, 1e-3]),
+        "batch_size": CategoricalDistribution([None, 32]),
+    }
+    study = optuna.create_study(direction="maximize")
+    for i in range(12):
+        lr, momentum = 10 ** rng.uniform(-3, 2), rng.uniform(0, 0.99)
+        params = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": (0, 1e-4, 1e-3)[i % 3],
+            "batch_size": (None, 32)[i % 2],
+        }
+        value = -abs(math.log(lr / (1 - momentum)))
+        study.add_trial(create_trial(value=value, params=params, distributions=space))
+    assert read(study, None).coordinates.axes == AXES
+    figures, _ = draw(study, None)
+    assert {"search-path", "slice-momentum", "collapse"} <= {figure.id for figure in figures}
 
 
 def test_findings_name_the_equals_of_the_best() -> None:
