@@ -171,6 +171,17 @@ def test_repeats_are_one_configuration_and_tell_the_noise() -> None:
     assert [point.value for point in equals_of_best(view, noise)] == pytest.approx([0.85, 0.84])
 
 
+def test_runs_at_the_edge_of_divergence_say_nothing_of_the_noise_about_the_best() -> None:
+    """Repeats there differ by tens of per cent, and all would be within such noise of the best."""
+    rows = [(1.0, 0.5, 0.90), (1.0, 0.5, 0.92), (2.0, 0.5, 0.80), (8.0, 0.5, 0.7), (8.0, 0.5, 0.2)]
+    view = view_of(study_of(rows))
+    noise = noises.of(view, None)
+    assert noise is not None
+    assert noise.deviation == pytest.approx(math.sqrt(0.0002))
+    assert noise.source == "pooled over repeats of the better half, 1 degree of freedom"
+    assert [point.value for point in equals_of_best(view, noise)] == pytest.approx([0.91])
+
+
 def test_without_repeats_an_accuracy_has_the_binomial_bound() -> None:
     digits = definition.load("digits")
     assert noises.validation_images(digits) == 288
@@ -182,8 +193,22 @@ def test_without_repeats_an_accuracy_has_the_binomial_bound() -> None:
     noise = noises.of(read(study, digits), digits)
     assert noise is not None
     assert noise.deviation == pytest.approx(math.sqrt(0.09 / 288))
-    assert "a bound from below" in noise.source
+    assert noise.source.startswith("binomial, 288 validation images")
     assert noises.of(view_of(study_of([(1.0, 0.5, 0.8)])), None) is None
+
+
+def test_repeats_that_agree_are_not_taken_for_no_repeats() -> None:
+    """Three runs of one configuration with the same accuracy on the same few images."""
+    digits = definition.load("digits")
+    study = optuna.create_study(direction="maximize")
+    params = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}
+    for _ in range(3):
+        study.add_trial(create_trial(value=0.9, params=params, distributions=digits.distributions))
+    view = read(study, digits)
+    noise = noises.of(view, digits)
+    assert noise is not None
+    assert "repeated with another seed" not in noise.source
+    assert noise.source == "binomial, 288 validation images; the repeats do not differ"
 
 
 # --- what the figures show -------------------------------------------------------------------
