@@ -289,6 +289,31 @@ def test_learning_curves_tell_pruned_from_diverged() -> None:
     assert list(by_name["run 0: λ 1, ρ 0.5"].y) == [0.5, 0.9]
 
 
+def test_epochs_are_counted_from_0_or_from_1() -> None:
+    study = optuna.create_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_float("lr", 1e-3, 1.0, log=True)
+        for epoch in range(5):
+            trial.report(1.0 / (epoch + 1), epoch + trial.number)
+        return 0.2
+
+    study.optimize(objective, n_trials=2)
+    assert [run.epochs for run in read(study, None).runs] == [5, 5]
+
+
+def test_a_slant_is_called_45_degrees_where_both_axes_have_one_scale() -> None:
+    (lattice,) = slice_maps.draw(view_of(ridge(-1.0)), None)
+    assert not isinstance(lattice, str)
+    assert "at 45°, along" in lattice.caption
+    rng = np.random.default_rng(0)
+    rows = [(10 ** rng.uniform(-3, 2), rng.uniform(0, 0.99), float(i)) for i in range(12)]
+    (scattered,) = slice_maps.draw(view_of(study_of(rows)), None)
+    assert not isinstance(scattered, str)
+    assert scattered.figure.layout.yaxis.scaleanchor is None
+    assert "at 45°, along" not in scattered.caption
+
+
 # --- the exponents ---------------------------------------------------------------------------
 
 

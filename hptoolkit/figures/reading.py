@@ -130,7 +130,8 @@ def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
         value=value,
         seed=trial.user_attrs.get(SEED),
         curve=curve,
-        epochs=max([step for step, _ in curve], default=0),
+        # Steps count from 0 or from 1, and may be some epochs apart.
+        epochs=max([len(curve), *(step for step, _ in curve)]),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         reason=reason,
     )

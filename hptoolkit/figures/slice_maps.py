@@ -93,7 +93,8 @@ def _figure(view: StudyView, cut: Cut, noise: Noise | None) -> Figure:
     figure.update_layout(coloraxis=scale, height=round(height), legend=legend)
     first, second = symbol(pair.raw[0]), symbol(pair.raw[1])
     title = f"Slice over {first} and {second}"
-    caption = _caption(view, cut, low if view.maximize else high, noise)
+    one_scale = figure.layout.yaxis.scaleanchor is not None
+    caption = _caption(view, cut, low if view.maximize else high, noise, one_scale=one_scale)
     return Figure(name_of("slice", pair.name), title, caption, figure)
 
 
@@ -101,7 +102,9 @@ def _decades(places: Sequence[float]) -> float:
     return math.log10(max(places) / min(places)) or 1.0
 
 
-def _caption(view: StudyView, cut: Cut, worst: float, noise: Noise | None) -> str:
+def _caption(
+    view: StudyView, cut: Cut, worst: float, noise: Noise | None, *, one_scale: bool
+) -> str:
     pair = cut.pair
     unit = " %" if view.scale == 100.0 else ""
     others = {
@@ -110,7 +113,7 @@ def _caption(view: StudyView, cut: Cut, worst: float, noise: Noise | None) -> st
         if name not in (pair.name, view.factors_by_axis[pair.raw[0]].name)
     }
     held = ", ".join(f"{symbol(name)} = {number(value)}" for name, value in others.items())
-    slanted = "45°" if abs(pair.slope) == 1 else "a slant"
+    slanted = "45°" if abs(pair.slope) == 1 and one_scale else "a slant"
     text = (
         "Look for a ridge of good results. If the theory holds it runs, over raw parameters "
         f"(left), at {slanted}, along the lines of constant {symbol(pair.coordinates[0])} (orange "
