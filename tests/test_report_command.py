@@ -180,6 +180,16 @@ def test_a_plain_optuna_study_is_reported(tmp_path: Path) -> None:
     assert "keeps no definition of hptoolkit" in sliced.stderr
 
 
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    address = str(tmp_path / "plain.log")
+    optuna.create_study(study_name="plain", storage=storage.connect(address))
+    (tmp_path / "studies").touch()
+    process = run(tmp_path, "report", "plain", "--storage", "plain.log")
+    assert process.returncode == 2
+    assert process.stderr.startswith("Error: The page studies/plain-report.html cannot be written")
+    assert len(process.stderr.strip().splitlines()) == 1
+
+
 def test_no_finished_trial(tmp_path: Path) -> None:
     address = str(tmp_path / "empty.log")
     optuna.create_study(study_name="empty", storage=storage.connect(address))
