@@ -289,6 +289,18 @@ def test_learning_curves_tell_pruned_from_diverged() -> None:
     assert list(by_name["run 0: λ 1, ρ 0.5"].y) == [0.5, 0.9]
 
 
+def test_a_loss_that_is_out_of_the_frame_is_counted_in_the_caption() -> None:
+    rng = np.random.default_rng(0)
+    rows = [(10 ** rng.uniform(-3, 2), rng.uniform(0, 0.99), 0.1 + 0.01 * i) for i in range(10)]
+    figures, _ = draw(study_of([*rows, (90.0, 0.5, 7.0), (80.0, 0.5, 9.0)], "minimize"), defined())
+    collapse = next(figure for figure in figures if figure.id == "collapse")
+    assert collapse.figure.layout.yaxis.range[1] < 1
+    assert "2 that are worse lie outside the frame." in collapse.caption
+    figures, _ = draw(study_of(rows, "minimize"), defined())
+    collapse = next(figure for figure in figures if figure.id == "collapse")
+    assert "outside the frame" not in collapse.caption
+
+
 def test_epochs_are_counted_from_0_or_from_1() -> None:
     study = optuna.create_study()
 
