@@ -62,8 +62,8 @@ def study_of(path: Path) -> optuna.Study:
     for key, value in content["attributes"].items():
         study.set_user_attr(key, value)
     definition = stored.definition_of(study)
-    assert definition is not None
-    assert definition.distributions is not None
+    if definition is None or definition.distributions is None:
+        raise SystemExit(f"{path} keeps no definition with a search space.")
     for row in content["runs"]:
         study.add_trial(
             create_trial(

@@ -86,7 +86,7 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
     kept = study.user_attrs.get(OUTCOME)
     if not isinstance(kept, Mapping) or kept.get("trials") != _finished(study):
         tracker.sync()
-        return [f"{study.study_name} has not ended: its runs alone are logged."]
+        return [f"{study.study_name} has no recorded end: its runs alone are logged."]
     interrupted = bool(kept["interrupted"])
     outcome = as_json(study, address, kept["stopped_because"])
     tracker.finish(outcome, interrupted=interrupted)

@@ -121,15 +121,21 @@ def write(
         album = figures.with_slices(album, stored.slices(address, defined.name), defined)
     file = re.sub(r"[^\w.-]+", "_", study.study_name)
     path = Path(output or f"studies/{file}-report.html")
-    page.write(
-        path,
-        study.study_name,
-        album.figures,
-        album.notes,
-        about=about(study, defined),
-        findings=album.findings,
-        table=album.table,
-    )
+    try:
+        page.write(
+            path,
+            study.study_name,
+            album.figures,
+            album.notes,
+            about=about(study, defined),
+            findings=album.findings,
+            table=album.table,
+        )
+    except OSError as error:
+        raise UserError(
+            f"The page {path} cannot be written ({error.strerror}): choose another place by "
+            "--output."
+        ) from None
     for line in (*album.findings, *(f"Not shown: {note}" for note in album.notes)):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"Report: {path}", markup=False, soft_wrap=True)

@@ -12,7 +12,6 @@ from hptoolkit import storage as storages
 from hptoolkit.definition import OwnObjective, StudyDefinition
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.opening import DEFINITION
-from hptoolkit.sections import Search
 from hptoolkit.tracking.location import database_file
 from hptoolkit.urls import redact
 
@@ -86,7 +85,7 @@ def _of(address: str, definition: str) -> list[Study]:
     ]
 
 
-def definition_of(study: Study) -> Search | None:
+def definition_of(study: Study) -> StudyDefinition | OwnObjective | None:
     """The definition that a study keeps; None for one that hptoolkit did not make."""
     stored = study.user_attrs.get(DEFINITION)
     if not isinstance(stored, dict):

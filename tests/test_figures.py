@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState, create_trial
 
 from hptoolkit import definition
@@ -166,6 +171,17 @@ def test_repeats_are_one_configuration_and_tell_the_noise() -> None:
     assert [point.value for point in equals_of_best(view, noise)] == pytest.approx([0.85, 0.84])
 
 
+def test_runs_at_the_edge_of_divergence_say_nothing_of_the_noise_about_the_best() -> None:
+    """Repeats there differ by tens of per cent, and all would be within such noise of the best."""
+    rows = [(1.0, 0.5, 0.90), (1.0, 0.5, 0.92), (2.0, 0.5, 0.80), (8.0, 0.5, 0.7), (8.0, 0.5, 0.2)]
+    view = view_of(study_of(rows))
+    noise = noises.of(view, None)
+    assert noise is not None
+    assert noise.deviation == pytest.approx(math.sqrt(0.0002))
+    assert noise.source == "pooled over repeats of the better half, 1 degree of freedom"
+    assert [point.value for point in equals_of_best(view, noise)] == pytest.approx([0.91])
+
+
 def test_without_repeats_an_accuracy_has_the_binomial_bound() -> None:
     digits = definition.load("digits")
     assert noises.validation_images(digits) == 288
@@ -177,8 +193,22 @@ def test_without_repeats_an_accuracy_has_the_binomial_bound() -> None:
     noise = noises.of(read(study, digits), digits)
     assert noise is not None
     assert noise.deviation == pytest.approx(math.sqrt(0.09 / 288))
-    assert "a bound from below" in noise.source
+    assert noise.source.startswith("binomial, 288 validation images")
     assert noises.of(view_of(study_of([(1.0, 0.5, 0.8)])), None) is None
+
+
+def test_repeats_that_agree_are_not_taken_for_no_repeats() -> None:
+    """Three runs of one configuration with the same accuracy on the same few images."""
+    digits = definition.load("digits")
+    study = optuna.create_study(direction="maximize")
+    params = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}
+    for _ in range(3):
+        study.add_trial(create_trial(value=0.9, params=params, distributions=digits.distributions))
+    view = read(study, digits)
+    noise = noises.of(view, digits)
+    assert noise is not None
+    assert "repeated with another seed" not in noise.source
+    assert noise.source == "binomial, 288 validation images; the repeats do not differ"
 
 
 # --- what the figures show -------------------------------------------------------------------
@@ -259,6 +289,43 @@ def test_learning_curves_tell_pruned_from_diverged() -> None:
     assert list(by_name["run 0: λ 1, ρ 0.5"].y) == [0.5, 0.9]
 
 
+def test_a_loss_that_is_out_of_the_frame_is_counted_in_the_caption() -> None:
+    rng = np.random.default_rng(0)
+    rows = [(10 ** rng.uniform(-3, 2), rng.uniform(0, 0.99), 0.1 + 0.01 * i) for i in range(10)]
+    figures, _ = draw(study_of([*rows, (90.0, 0.5, 7.0), (80.0, 0.5, 9.0)], "minimize"), defined())
+    collapse = next(figure for figure in figures if figure.id == "collapse")
+    assert collapse.figure.layout.yaxis.range[1] < 1
+    assert "2 that are worse lie outside the frame." in collapse.caption
+    figures, _ = draw(study_of(rows, "minimize"), defined())
+    collapse = next(figure for figure in figures if figure.id == "collapse")
+    assert "outside the frame" not in collapse.caption
+
+
+def test_epochs_are_counted_from_0_or_from_1() -> None:
+    study = optuna.create_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_float("lr", 1e-3, 1.0, log=True)
+        for epoch in range(5):
+            trial.report(1.0 / (epoch + 1), epoch + trial.number)
+        return 0.2
+
+    study.optimize(objective, n_trials=2)
+    assert [run.epochs for run in read(study, None).runs] == [5, 5]
+
+
+def test_a_slant_is_called_45_degrees_where_both_axes_have_one_scale() -> None:
+    (lattice,) = slice_maps.draw(view_of(ridge(-1.0)), None)
+    assert not isinstance(lattice, str)
+    assert "at 45°, along" in lattice.caption
+    rng = np.random.default_rng(0)
+    rows = [(10 ** rng.uniform(-3, 2), rng.uniform(0, 0.99), float(i)) for i in range(12)]
+    (scattered,) = slice_maps.draw(view_of(study_of(rows)), None)
+    assert not isinstance(scattered, str)
+    assert scattered.figure.layout.yaxis.scaleanchor is None
+    assert "at 45°, along" not in scattered.caption
+
+
 # --- the exponents ---------------------------------------------------------------------------
 
 
@@ -299,23 +366,64 @@ def test_a_parameter_that_the_runs_do_not_vary_has_no_exponent() -> None:
 # --- the boundary ----------------------------------------------------------------------------
 
 
+DIGITS = definition.load("digits")
+
+
+def digits_run(**changes: float) -> StudyView:
+    """The view of a study of the digits with one run; λ 1e-5..100, ρ 0..0.99, α 1e-6..1."""
+    params = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.01} | changes
+    study = optuna.create_study(direction="maximize")
+    study.add_trial(create_trial(value=0.9, params=params, distributions=DIGITS.distributions))
+    return read(study, DIGITS)
+
+
 @pytest.mark.parametrize(
-    ("lr", "momentum", "expected"),
+    ("changes", "expected"),
     [
-        (1.0, 0.5, []),
-        (60.0, 0.5, ["search_space.lr.high=1000."]),
-        (0.001, 0.5, ["search_space.lr.low=0.0001."]),
-        (1.0, 0.985, ["search_space.momentum.high=0.999."]),
-        (1.0, 0.0, ["is 0: it does without momentum."]),
+        ({}, []),
+        ({"lr": 60.0}, ["search_space.lr.high=1000."]),
+        ({"lr": 1e-5}, ["search_space.lr.low=1e-06."]),
+        ({"momentum": 0.985}, ["search_space.momentum.high=0.999."]),
+        ({"momentum": 0.0}, ["is 0: it does without momentum."]),
     ],
 )
 def test_a_best_near_the_edge_says_which_way_to_widen(
-    lr: float, momentum: float, expected: list[str]
+    changes: dict[str, float], expected: list[str]
 ) -> None:
-    advice = boundary.advice(view_of(study_of([(lr, momentum, 1.0)])))
+    advice = boundary.advice(digits_run(**changes))
     assert len(advice) == len(expected)
     for sentence, ending in zip(advice, expected, strict=True):
         assert sentence.endswith(ending)
+
+
+def edge_of(value: Any, distribution: BaseDistribution, name: str = "x") -> str:
+    """What is said of a plain study's best at `value`."""
+    study = optuna.create_study(direction="maximize")
+    space = {"lr": FloatDistribution(1e-3, 1.0, log=True), name: distribution}
+    params = {"lr": 0.03, name: value}
+    study.add_trial(create_trial(value=1.0, params=params, distributions=space))
+    return " ".join(boundary.advice(read(study, None)))
+
+
+def test_ranges_in_somebodys_code_are_widened_there() -> None:
+    assert edge_of(0.49, FloatDistribution(0.0, 0.5)) == (
+        "The best x = 0.49 lies near the upper end of its range, 0.5: widen it to 0.75 where it is "
+        "suggested."
+    )
+
+
+def test_a_wider_range_is_one_that_can_be() -> None:
+    """Less momentum is less ρ down to none, images come whole, and a share does not go below 0."""
+    momentum = edge_of(0.55, FloatDistribution(0.5, 0.99), "momentum")
+    assert "the lower end of its range, 0.5: widen it to 0 where" in momentum
+    batch = edge_of(16, IntDistribution(16, 512, log=True), "batch_size")
+    assert "the lower end of its range, 16: widen it to 2 where" in batch
+    assert edge_of(1, IntDistribution(1, 64, log=True)).endswith(
+        "the lower end of its range, 1, and cannot go further."
+    )
+    assert edge_of(0.0, FloatDistribution(0.0, 0.5)).endswith(
+        "the lower end of its range, 0, and cannot go further."
+    )
 
 
 # --- the album -------------------------------------------------------------------------------
@@ -373,6 +481,30 @@ def test_a_plain_optuna_study_gets_theorys_axes_by_its_names() -> None:
     assert view.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
     assert not view.searched
     assert pairs(view)[0].slope == -1.0
+
+
+def test_values_that_have_no_logarithm_leave_their_parameter_out_of_the_coordinates() -> None:
+    """No weight decay, the most usual choice, and a momentum of None."""
+    rng = np.random.default_rng(0)
+    space = {
+        **SPACE,
+        "weight_decay": CategoricalDistribution([0, 1e-4, 1e-3]),
+        "batch_size": CategoricalDistribution([None, 32]),
+    }
+    study = optuna.create_study(direction="maximize")
+    for i in range(12):
+        lr, momentum = 10 ** rng.uniform(-3, 2), rng.uniform(0, 0.99)
+        params = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": (0, 1e-4, 1e-3)[i % 3],
+            "batch_size": (None, 32)[i % 2],
+        }
+        value = -abs(math.log(lr / (1 - momentum)))
+        study.add_trial(create_trial(value=value, params=params, distributions=space))
+    assert read(study, None).coordinates.axes == AXES
+    figures, _ = draw(study, None)
+    assert {"search-path", "slice-momentum", "collapse"} <= {figure.id for figure in figures}
 
 
 def test_findings_name_the_equals_of_the_best() -> None:

@@ -190,7 +190,7 @@ def test_a_study_that_goes_on_is_not_closed_by_a_sync(store: Path, study: optuna
     add_trial(study)
     with Tracker(uri_of(store), study) as tracker:
         (line,) = publishing.catch_up(study, None, "", tracker)
-    assert "has not ended" in line
+    assert "has no recorded end" in line
     (parent,), children = runs(store)
     assert (parent.info.status, sorted(children)) == ("RUNNING", [0])
 

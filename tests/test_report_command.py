@@ -108,7 +108,7 @@ def test_a_slice_is_a_study_that_goes_on(folder: Path) -> None:
     assert again["n_trials"] == 18
     study = stored(folder, "digits-slice-lr-momentum")
     assert [trial.user_attrs["seed"] for trial in study.trials] == [0] * 9 + [1] * 9
-    assert "pooled over repeats, 9 degrees of freedom" in again["findings"][0]
+    assert "pooled over repeats of the better half, 5 degrees of freedom" in again["findings"][0]
 
     # The search's own report shows the slice if the same training was run, which it was.
     search = run(folder, "report", "digits-random")
@@ -178,6 +178,16 @@ def test_a_plain_optuna_study_is_reported(tmp_path: Path) -> None:
     assert listed.stdout == "my study/1: 5 runs\n"
     sliced = run(tmp_path, "report", "my study/1", "--slice", "x,y", "--storage", "plain.log")
     assert "keeps no definition of hptoolkit" in sliced.stderr
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    address = str(tmp_path / "plain.log")
+    optuna.create_study(study_name="plain", storage=storage.connect(address))
+    (tmp_path / "studies").touch()
+    process = run(tmp_path, "report", "plain", "--storage", "plain.log")
+    assert process.returncode == 2
+    assert process.stderr.startswith("Error: The page studies/plain-report.html cannot be written")
+    assert len(process.stderr.strip().splitlines()) == 1
 
 
 def test_no_finished_trial(tmp_path: Path) -> None:

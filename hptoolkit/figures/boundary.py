@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from hptoolkit.figures.figure import GREY, LIGHT, VERMILION, Figure, blank, brief
 from hptoolkit.figures.view import StudyView
@@ -90,14 +90,17 @@ def advice(view: StudyView) -> list[str]:
             if found.best == found.high:
                 sentences.append(f"The best {symbol(found.name)} is 0: it does without momentum.")
             continue
-        wider = _wider(found, limit, end)
+        whole = isinstance(view.space[found.name], IntDistribution)
+        wider = _wider(found, limit, end, whole=whole)
         if wider is None:
             sentences.append(f"{where}, and cannot go further.")
-        else:
+        elif view.by_option:
             sentences.append(
                 f"{where}: widen it, the runs made are kept, by "
                 f"--set search_space.{found.name}.{end}={wider:g}."
             )
+        else:
+            sentences.append(f"{where}: widen it to {wider:g} where it is suggested.")
     return sentences + _advice_on_box(view)
 
 
@@ -118,14 +121,22 @@ def _advice_on_box(view: StudyView) -> list[str]:
     return sentences
 
 
-def _wider(found: Range, limit: float, end: str) -> float | None:
+def _wider(found: Range, limit: float, end: str, *, whole: bool) -> float | None:
     """A wider end of the raw range; None where the range cannot grow that way."""
+    low = end == "low"
     if found.axis.startswith("1-"):
-        return 1.0 - brief((1.0 - limit) / _WIDER)
-    if found.log:
-        return brief(limit / _WIDER if end == "low" else limit * _WIDER)
-    span = (found.high - found.low) / 2
-    return brief(limit - span if end == "low" else limit + span)
+        rest = (1.0 - limit) * (_WIDER if low else 1.0 / _WIDER)
+        wider = max(1.0 - brief(rest), 0.0)
+    elif found.log:
+        wider = brief(limit / _WIDER if low else limit * _WIDER)
+    elif low and limit == 0.0:
+        return None  # a share, a count, a strength: few parameters go below
+    else:
+        span = (found.high - found.low) / 2
+        wider = brief(limit - span if low else limit + span)
+    if whole:
+        wider = max(round(wider), 1) if found.log else round(wider)
+    return None if wider == limit else wider
 
 
 def draw(view: StudyView) -> Figure | str:
@@ -138,8 +149,10 @@ def draw(view: StudyView) -> Figure | str:
     points = [p for p in view.points if any(run.number in drawn for run in p.runs)]
     for row, each in enumerate(reversed(found)):
         figure.add_scatter(
-            x=[0, 1], y=[row, row], mode="lines+text", showlegend=False, hoverinfo="skip",
-            line={"color": LIGHT, "width": 6}, text=[f"{each.low:.3g}", f"{each.high:.3g}"],
+            x=[0, 1], y=[row, row], mode="lines+markers+text", showlegend=False, hoverinfo="skip",
+            line={"color": LIGHT, "width": 6},
+            marker={"size": 14, "opacity": 0},  # keeps the text off the line
+            text=[f"{each.low:.3g}", f"{each.high:.3g}"],
             textposition=["bottom center", "bottom center"],
         )  # fmt: skip
         figure.add_scatter(

@@ -173,6 +173,11 @@ def _caption(
         "predicted from the others; pruned and diverged runs are left out). "
         f"{sentence_by_side(view, pair)}"
     ).rstrip()
+    heights = _heights(view)
+    outside = sum(point.value * view.scale > heights[1] for point in view.points) if heights else 0
+    if outside:
+        verb = "that is worse lies" if outside == 1 else "that are worse lie"
+        text += f" {outside} {verb} outside the frame."
     if fitted:
         text += (
             " The last panel has the exponents that the GP fitted to these very runs, so its share "

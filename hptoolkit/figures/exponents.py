@@ -61,7 +61,7 @@ class Trade:
     def sentence(self, rate: str = "learning rate") -> str:
         by, change = self.change
         if not self.informed:
-            return f"The runs say little of what {change} wants: they hardly vary it."
+            return f"The runs say little of what {change} wants: more that vary it are needed."
         ratio, error = self.ratio()
         digits = 1 if error >= 0.15 else 2
         return (

@@ -99,8 +99,8 @@ def _title(view: StudyView, run: Run) -> str:
 def _caption(pruned: Sequence[Run], lost: Sequence[Run], noise: Noise | None) -> str:
     text = (
         "Each line is a run. Look whether the order of the runs is settled early, which is what a "
-        "pruner relies on, and whether the best ones still rise at the end: then more epochs bring "
-        "more than finer tuning."
+        "pruner relies on, and whether the best ones still improve at the end: then more epochs "
+        "bring more than finer tuning."
     )
     if pruned:
         text += " A dashed line ends where a pruner stopped the run."

@@ -32,19 +32,30 @@ class Noise:
 
 
 def of(view: StudyView, definition: Any) -> Noise | None:
-    """From repeats where there are any, else the binomial bound of an accuracy; None if neither."""
-    repeats = [[r.value for r in p.runs if r.value is not None] for p in view.points]
+    """From repeats where they differ, else the binomial one of an accuracy; None if neither.
+
+    The binomial deviation is that of an accuracy on so many images from that on all there are. Two
+    runs on the same images may differ by more or by less, so it stands in for repeats only roughly.
+    """
+    ranked = _ranked(view)
+    repeated = [point for point in ranked if len(point.runs) > 1]
+    # At the edge of divergence runs differ far more than they do where values are compared.
+    better = [point for point in ranked[: -(-len(ranked) // 2)] if len(point.runs) > 1] or repeated
+    repeats = [[run.value for run in p.runs if run.value is not None] for p in better]
     deviation, freedom = pooled(repeats)
     if freedom and deviation > 0:
         plural = "" if freedom == 1 else "s"
-        source = f"pooled over repeats, {freedom} degree{plural} of freedom"
+        of_which = " of the better half" if len(better) < len(repeated) else ""
+        source = f"pooled over repeats{of_which}, {freedom} degree{plural} of freedom"
         return Noise(deviation, source)
     images = validation_images(definition)
     if images and view.best and view.metric.endswith("accuracy"):
-        source = (
-            f"binomial, {images} validation images; a bound from below, since no configuration "
-            "was repeated with another seed"
+        why = (
+            "the repeats do not differ"
+            if freedom
+            else "a rough guess until a configuration is repeated with another seed"
         )
+        source = f"binomial, {images} validation images; {why}"
         return Noise(binomial(view.best.value, images), source)
     return None
 
@@ -83,13 +94,18 @@ def equals_of_best(view: StudyView, noise: Noise | None) -> list[Point]:
     if best is None:
         return []
     sign = 1.0 if view.maximize else -1.0
-    ranked = sorted(view.points, key=lambda p: -sign * p.value)
     return [
         p
-        for p in ranked
+        for p in _ranked(view)
         if p is best
         or (
             noise is not None
             and sign * (best.value - p.value) <= noise.difference(len(best.runs), len(p.runs))
         )
     ]
+
+
+def _ranked(view: StudyView) -> list[Point]:
+    """The configurations, best first."""
+    sign = 1.0 if view.maximize else -1.0
+    return sorted(view.points, key=lambda point: -sign * point.value)

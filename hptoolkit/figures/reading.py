@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
 from hptoolkit.figures.view import Run, Step, StudyView
+from hptoolkit.monomials import Factor
 from hptoolkit.opening import SAMPLER
 from hptoolkit.samplers._base import COORDINATES
 from hptoolkit.sections import Search
@@ -33,7 +34,7 @@ def read(study: Study, definition: Search | None) -> StudyView:
     """The view of a stored study; `definition` None for one that hptoolkit did not make."""
     trials = study.get_trials(deepcopy=False)
     space = _space(trials, definition)
-    coordinates, searched = _coordinates(study, definition, space)
+    coordinates, searched = _coordinates(trials, definition, space)
     maximize = study.direction.name == "MAXIMIZE"
     metric = definition.goal.name if definition else "value"
     runs = [_run(t, coordinates, metric) for t in trials if _ran(t, space)]
@@ -49,6 +50,7 @@ def read(study: Study, definition: Search | None) -> StudyView:
         steps=tuple(_steps(study, definition, runs, maximize)),
         box=definition.coordinates.box if definition else {},
         slice_of=tuple(kept["names"]) if isinstance(kept, dict) else None,
+        by_option=definition is not None and definition.distributions is not None,
     )
 
 
@@ -78,12 +80,12 @@ def _space(trials: list[FrozenTrial], definition: Search | None) -> dict[str, Ba
 
 
 def _coordinates(
-    study: Study, definition: Search | None, space: Mapping[str, BaseDistribution]
+    trials: list[FrozenTrial], definition: Search | None, space: Mapping[str, BaseDistribution]
 ) -> tuple[Coordinates, bool]:
     """The axes searched if they mix parameters, else theory's; and whether they were searched."""
     axes = definition.coordinates.axes if definition else ()
     if not axes:
-        told = (t.user_attrs.get(COORDINATES) for t in study.get_trials(deepcopy=False))
+        told = (t.user_attrs.get(COORDINATES) for t in trials)
         axes = tuple(next((c for c in told if isinstance(c, dict) and c), ()))
     try:
         searched = Coordinates(*axes)
@@ -93,7 +95,15 @@ def _coordinates(
     if mixed and all(name in space for name in searched.names):
         return searched, True
     known = theory(definition, space)
+    ran = [trial for trial in trials if _ran(trial, space)]
+    # A weight decay of 0 has no place on a logarithmic axis.
+    placed = [f.name for f in known.factors if all(_has_place(f, t.params[f.name]) for t in ran)]
+    known = theory(definition, placed)
     return (known, False) if known.axes else (Coordinates(), bool(axes))
+
+
+def _has_place(factor: Factor, value: object) -> bool:
+    return isinstance(value, int | float) and factor.value(float(value)) > 0
 
 
 def _ran(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> bool:
@@ -120,7 +130,8 @@ def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
         value=value,
         seed=trial.user_attrs.get(SEED),
         curve=curve,
-        epochs=max([step for step, _ in curve], default=0),
+        # Steps count from 0 or from 1, and may be some epochs apart.
+        epochs=max([len(curve), *(step for step, _ in curve)]),
         seconds=trial.duration.total_seconds() if trial.duration else None,
         reason=reason,
     )

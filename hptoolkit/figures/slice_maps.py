@@ -29,9 +29,10 @@ _WIDTH, _AROUND = 830, 170
 
 def draw(view: StudyView, noise: Noise | None) -> list[Figure] | str:
     """A figure for each parameter that trades with λ, or why there is none."""
-    if view.best is None:
+    best = view.best
+    if best is None:
         return "A slice needs a finished run."
-    cuts = [_cut(view, pair) for pair in pairs(view)]
+    cuts = [_cut(view, pair, best) for pair in pairs(view)]
     found = [cut for cut in cuts if _is_wide(view, cut.pair, cut.points)]
     if view.slice_of is not None:
         found = [cut for cut in found if cut.pair.name in view.slice_of]
@@ -43,10 +44,8 @@ def draw(view: StudyView, noise: Noise | None) -> list[Figure] | str:
     return [_figure(view, cut, noise) for cut in found]
 
 
-def _cut(view: StudyView, pair: Pair) -> Cut:
+def _cut(view: StudyView, pair: Pair, best: Point) -> Cut:
     """The points that differ from the best in the two parameters only; all, if those are few."""
-    best = view.best
-    assert best is not None
     both = {pair.name, view.factors_by_axis[pair.raw[0]].name}
 
     def held(params: Any) -> bool:
@@ -59,9 +58,9 @@ def _cut(view: StudyView, pair: Pair) -> Cut:
     inside = [point for point in shown if held(point.params)]
     if _is_wide(view, pair, inside):
         rest = [run for run in lost if held(run.params)]
-        return Cut(pair, tuple(inside), tuple(rest), exact=True)
+        return Cut(pair, best, tuple(inside), tuple(rest), exact=True)
     exact = len(inside) == len(shown)
-    return Cut(pair, tuple(shown), tuple(lost), exact=exact)
+    return Cut(pair, best, tuple(shown), tuple(lost), exact=exact)
 
 
 def _is_wide(view: StudyView, pair: Pair, points: Sequence[Point]) -> bool:
@@ -94,7 +93,8 @@ def _figure(view: StudyView, cut: Cut, noise: Noise | None) -> Figure:
     figure.update_layout(coloraxis=scale, height=round(height), legend=legend)
     first, second = symbol(pair.raw[0]), symbol(pair.raw[1])
     title = f"Slice over {first} and {second}"
-    caption = _caption(view, cut, low if view.maximize else high, noise)
+    one_scale = figure.layout.yaxis.scaleanchor is not None
+    caption = _caption(view, cut, low if view.maximize else high, noise, one_scale=one_scale)
     return Figure(name_of("slice", pair.name), title, caption, figure)
 
 
@@ -102,18 +102,18 @@ def _decades(places: Sequence[float]) -> float:
     return math.log10(max(places) / min(places)) or 1.0
 
 
-def _caption(view: StudyView, cut: Cut, worst: float, noise: Noise | None) -> str:
+def _caption(
+    view: StudyView, cut: Cut, worst: float, noise: Noise | None, *, one_scale: bool
+) -> str:
     pair = cut.pair
     unit = " %" if view.scale == 100.0 else ""
-    best = view.best
-    assert best is not None
     others = {
         name: value
-        for name, value in best.params.items()
+        for name, value in cut.best.params.items()
         if name not in (pair.name, view.factors_by_axis[pair.raw[0]].name)
     }
     held = ", ".join(f"{symbol(name)} = {number(value)}" for name, value in others.items())
-    slanted = "45°" if abs(pair.slope) == 1 else "a slant"
+    slanted = "45°" if abs(pair.slope) == 1 and one_scale else "a slant"
     text = (
         "Look for a ridge of good results. If the theory holds it runs, over raw parameters "
         f"(left), at {slanted}, along the lines of constant {symbol(pair.coordinates[0])} (orange "

@@ -27,10 +27,12 @@ MARGIN = 0.4
 class Cut:
     """The points of a slice.
 
-    `exact`: whether nothing but the two parameters varies; if not, it is a projection.
+    `best`: the configuration that the slice goes through. `exact`: whether nothing but the two
+    parameters varies; if not, it is a projection.
     """
 
     pair: Pair
+    best: Point
     points: tuple[Point, ...]
     without_value: tuple[Run, ...]
     exact: bool
@@ -63,10 +65,8 @@ def draw(figure: Any, view: StudyView, cut: Cut, axes: tuple[str, str], column: 
             marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": GREY}}, **where,
         )  # fmt: skip
     _invariants(figure, view, cut, axes, column)
-    best = view.best
-    assert best is not None
     figure.add_scatter(
-        x=[brief(view.place(best, axes[0]))], y=[brief(view.place(best, axes[1]))],
+        x=[brief(view.place(cut.best, axes[0]))], y=[brief(view.place(cut.best, axes[1]))],
         mode="markers", name="best", showlegend=column == 1, hoverinfo="skip",
         marker={
             "symbol": "circle-open", "size": 27, "color": VERMILION,
@@ -129,8 +129,7 @@ def _cells(
 
 def _invariants(figure: Any, view: StudyView, cut: Cut, axes: tuple[str, str], column: int) -> None:
     """Lines along which the coordinate is constant: slanted over raw axes, upright beside them."""
-    best, pair = view.best, cut.pair
-    assert best is not None
+    best, pair = cut.best, cut.pair
     xs, ys = ([view.place(p, name) for p in cut.points] for name in axes)
     low, high = math.log(min(ys)), math.log(max(ys))
     centre = math.log(view.place(best, axes[0]))

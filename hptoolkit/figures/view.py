@@ -97,6 +97,7 @@ class StudyView:
         steps: The start, and what improved on it.
         box: Bounds on coordinates.
         slice_of: The two parameters of a slice.
+        by_option: Whether the ranges are a definition's, which --set changes.
         drawn: How many runs a figure draws at most.
     """
 
@@ -110,6 +111,7 @@ class StudyView:
     steps: tuple[Step, ...] = ()
     box: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     slice_of: tuple[str, str] | None = None
+    by_option: bool = False
     drawn: int = 400
 
     @cached_property

@@ -151,7 +151,9 @@ def run_slice(
     return over
 
 
-def _source(name: str, fields: tuple[str, ...], address: str) -> tuple[Search, Study | None]:
+def _source(
+    name: str, fields: tuple[str, ...], address: str
+) -> tuple[StudyDefinition | OwnObjective, Study | None]:
     """The definition to run, and the study whose best configuration is the centre."""
     there = stored.names(address)
     if name in there:
@@ -204,7 +206,7 @@ def _kept(defined: Search, pair: tuple[str, str], address: str) -> Slice | None:
 
 
 def _objective(
-    defined: Search, address: str, data_dir: str | None, device: str
+    defined: StudyDefinition | OwnObjective, address: str, data_dir: str | None, device: str
 ) -> Callable[[Progress], Callable[[Trial], float]]:
     if isinstance(defined, OwnObjective):
         from hptoolkit.own_objective import resolve
@@ -214,12 +216,10 @@ def _objective(
     from hptoolkit.objective import Objective, check_batch
     from hptoolkit.training import data, set_up_device
 
-    assert isinstance(defined, StudyDefinition)
-    built_in = defined
-    split = data.split(data.load(built_in.data.name, data_dir), built_in.data)
-    check_batch(built_in, split)
+    split = data.split(data.load(defined.data.name, data_dir), defined.data)
+    check_batch(defined, split)
     chosen = set_up_device(device)
     kept = storages.checkpoint_folder(address)
     return lambda progress: Objective(
-        built_in, split, chosen, progress.epoch_ended, kept, keep_weights=True
+        defined, split, chosen, progress.epoch_ended, kept, keep_weights=True
     )
