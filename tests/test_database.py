@@ -131,6 +131,33 @@ def test_a_server_that_stays_away_ends_the_study_with_one_sentence(postgres: Ser
         postgres.start()
 
 
+def test_a_server_that_was_given_up_is_not_waited_for_again_until_it_answers(
+    postgres: Server,
+) -> None:
+    """A worker and its supervisor have several things to store before they end."""
+    database = Database(postgres.url("given_up"), patience=4.0)
+    study = optuna.create_study(storage=database)
+    postgres.stop()
+    try:
+        began = time.monotonic()
+        with pytest.raises(StorageError):
+            study.set_user_attr("a", 1)
+        first = time.monotonic() - began
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                study.set_user_attr("a", 1)
+        assert time.monotonic() - began < 2 * first
+    finally:
+        postgres.start()
+    study.set_user_attr("a", 2)
+    postgres.stop()
+    restart = threading.Timer(2.0, postgres.start)
+    restart.start()
+    study.set_user_attr("a", 3)
+    restart.join()
+    assert study.user_attrs == {"a": 3}
+
+
 def test_a_result_whose_acknowledgement_was_lost_is_there_once(
     postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ class Proxied(GrpcStorageProxy):
         self.shown = address
         self.patience = patience
         self.complained = False
+        self.given_up = False
         host, port = host_and_port(address)
         require_grpc()
         with warnings.catch_warnings():
