@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit import best_weights
 from hptoolkit.definition import StudyDefinition
-from hptoolkit.errors import UserError
+from hptoolkit.errors import StorageError, UserError
 from hptoolkit.invariants import effective_step
 from hptoolkit.storage import PRUNED_REASON, SEED
 from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
@@ -165,6 +165,7 @@ class Objective:
         checkpoint = None
         if self.checkpoints:
             checkpoint = checkpoint_file(self.checkpoints, trial.study.study_name, trial.number)
+            _remove_leftovers(checkpoint.parent, trial.study.get_trials(deepcopy=False))
         try:
             return train(
                 training,
@@ -176,6 +177,8 @@ class Objective:
                 report=report,
                 resumed=resumed,
             )
+        except StorageError:  # the trial has not ended: it goes on when the storage is back
+            raise
         except Exception:  # pruned or failed; an interrupted trial will be put back and go on
             if checkpoint:
                 remove(checkpoint)
@@ -195,6 +198,14 @@ def checkpoint_file(folder: Path, study_name: str, number: int) -> Path:
     safe = re.sub(r"[^\w.-]", "_", study_name)[:80]
     digest = hashlib.sha256(study_name.encode()).hexdigest()[:8]
     return folder / f"{safe}-{digest}" / f"{number}.pt"
+
+
+def _remove_leftovers(folder: Path, trials: list[FrozenTrial]) -> None:
+    """Delete checkpoints of trials that have ended: given up since their workers had gone."""
+    ended = {trial.number for trial in trials if trial.state.is_finished()}
+    for file in folder.glob("*.pt"):
+        if file.stem.isdecimal() and int(file.stem) in ended:
+            remove(file)
 
 
 def _is_repeat(earlier: FrozenTrial, trial: Trial) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import optuna
 from optuna.pruners import BasePruner
 from optuna.study import Study
@@ -20,6 +23,9 @@ SAMPLER = "sampler"  # user attribute of a study: the name of its sampler
 # System attribute of a study: the version of what hptoolkit keeps with it and its trials.
 FORMAT = "hptoolkit:format"
 _FORMAT = 1
+
+# Seconds that another worker, which makes the study just now, has to write the definition.
+_PATIENCE = 2.0
 
 
 def open_study(
@@ -77,8 +83,11 @@ def _check_same(stored: Study, defined: Search, kind: str) -> None:
             f"(format {written}, this one knows {_FORMAT}): update hptoolkit, or use --fresh to "
             "begin a new study."
         )
-    kept = stored.user_attrs.get(DEFINITION)
+    kept = _definition(stored)
     if kept is None:
+        same = stored.direction.name.lower() == defined.goal.direction
+        if same and not stored.get_trials(deepcopy=False):
+            return  # whoever made it was killed before it wrote more
         raise UserError(
             f"The storage has a study {stored.study_name} that hptoolkit did not make: use --fresh "
             "to begin another, or another --storage."
@@ -97,3 +106,13 @@ def _check_same(stored: Study, defined: Search, kind: str) -> None:
             f"The stored study {stored.study_name} has another definition: {'; '.join(differing)}. "
             "Use --fresh to begin a new study (the old one is kept), or take the change back."
         )
+
+
+def _definition(stored: Study) -> Any:
+    """The definition in a stored study; None if there is none, after a moment too if it is new."""
+    deadline = time.monotonic() + _PATIENCE
+    while (kept := stored.user_attrs.get(DEFINITION)) is None:
+        if stored.get_trials(deepcopy=False) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return kept

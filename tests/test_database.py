@@ -131,6 +131,54 @@ def test_a_server_that_stays_away_ends_the_study_with_one_sentence(postgres: Ser
         postgres.start()
 
 
+def test_a_server_that_was_given_up_is_not_waited_for_again_until_it_answers(
+    postgres: Server,
+) -> None:
+    """A worker and its supervisor have several things to store before they end."""
+    database = Database(postgres.url("given_up"), patience=4.0)
+    study = optuna.create_study(storage=database)
+    postgres.stop()
+    try:
+        began = time.monotonic()
+        with pytest.raises(StorageError):
+            study.set_user_attr("a", 1)
+        first = time.monotonic() - began
+        for _ in range(2):
+            with pytest.raises(StorageError):
+                study.set_user_attr("a", 1)
+        assert time.monotonic() - began < 2 * first
+    finally:
+        postgres.start()
+    study.set_user_attr("a", 2)
+    postgres.stop()
+    restart = threading.Timer(2.0, postgres.start)
+    restart.start()
+    study.set_user_attr("a", 3)
+    restart.join()
+    assert study.user_attrs == {"a": 3}
+
+
+def test_a_database_that_fails_behind_the_proxy_is_one_sentence(postgres: Server) -> None:
+    pytest.importorskip("grpc")
+    from optuna.storages._grpc.server import make_server
+
+    from hptoolkit.storage.proxied import Proxied
+
+    server = make_server(Database(postgres.url("behind"), patience=0.5), "127.0.0.1", 13766)
+    server.start()
+    try:
+        study = optuna.create_study(storage=Proxied("grpc://127.0.0.1:13766"))
+        postgres.stop()
+        try:
+            with pytest.raises(StorageError, match="has not answered for") as raised:
+                study.set_user_attr("a", 1)
+        finally:
+            postgres.start()
+        assert "se-cret" not in str(raised.value)
+    finally:
+        server.stop(grace=None).wait()
+
+
 def test_a_result_whose_acknowledgement_was_lost_is_there_once(
     postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

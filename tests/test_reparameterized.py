@@ -82,6 +82,31 @@ def test_resumed_at_every_trial_it_goes_on_as_if_uninterrupted(
     assert len({p["lr"] for p in params}) == 30
 
 
+def test_a_resumed_cmaes_does_not_read_all_search_spaces_anew_for_each_generation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is asked again once a generation: that grew with the square of the trials."""
+    compared = 0
+    equal = BaseDistribution.__eq__
+
+    def counting(self: BaseDistribution, other: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return equal(self, other)
+
+    study = optuna.create_study(sampler=_sampler(_cmaes()), direction="maximize")
+    counts = []
+    for n in (100, 200):
+        study.optimize(page.objective, n_trials=n - len(study.trials))
+        study.sampler = _sampler(_cmaes())
+        with monkeypatch.context() as patch:
+            patch.setattr(BaseDistribution, "__eq__", counting)
+            compared = 0
+            study.optimize(page.objective, n_trials=1)
+        counts.append(compared)
+    assert counts[1] < 2.5 * counts[0]
+
+
 @pytest.mark.slow
 def test_optunas_gp_is_resumed_too() -> None:
     def make() -> hpt.Reparameterized:

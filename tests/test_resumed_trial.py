@@ -13,6 +13,7 @@ from optuna.pruners import BasePruner, ThresholdPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit import definition
+from hptoolkit.errors import StorageError
 from hptoolkit.objective import HISTORY, Objective, checkpoint_file
 from hptoolkit.storage import PRUNED_REASON, SEED, checkpoint_folder
 from hptoolkit.training import EpochReport, data
@@ -148,6 +149,33 @@ def test_a_trial_that_fails_leaves_no_checkpoint(digits: Split, tmp_path: Path) 
     with pytest.raises(RuntimeError):
         run.attempt(3, RuntimeError)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_trial_goes_on_after_its_storage_has_failed(digits: Split, tmp_path: Path) -> None:
+    whole, run = Run(digits, tmp_path), Run(digits, tmp_path)
+    value = whole.attempt()
+    with pytest.raises(StorageError):
+        run.attempt(4, StorageError)
+    assert run.file.exists()
+    run.put_back()
+    run.epochs.clear()
+    assert run.attempt() == value
+    assert told(run.stored) == told(whole.stored)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_checkpoint_of_a_trial_that_was_given_up_is_removed(
+    digits: Split, tmp_path: Path
+) -> None:
+    run = Run(digits, tmp_path)
+    given_up, still_runs = (run.file.with_name(f"{number}.pt") for number in (1, 2))
+    run.file.parent.mkdir()
+    for file, state in ((given_up, TrialState.FAIL), (still_runs, TrialState.RUNNING)):
+        run.study.add_trial(optuna.trial.create_trial(state=state))
+        file.write_bytes(b"state")
+    run.attempt()
+    assert not given_up.exists()
+    assert still_runs.exists()
 
 
 def test_checkpoints_lie_beside_the_storage() -> None:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,32 @@ def test_a_study_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     study._storage.set_study_system_attr(study._study_id, opening.FORMAT, 99)
     with pytest.raises(UserError, match=r"newer version of hptoolkit \(format 99"):
         opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
+
+
+def test_a_study_that_another_worker_makes_just_now_is_joined(tmp_path: Path) -> None:
+    """Machines that start at once: one sees the other's study before its definition."""
+    arguments = _opened_as(tmp_path)
+    there = storage.connect(arguments[4])
+    made = optuna.create_study(storage=there, study_name="digits-random", direction="maximize")
+    identity = {**arguments[0].identity("random"), "seed": 7}
+    late = threading.Timer(0.5, made.set_user_attr, (opening.DEFINITION, identity))
+    late.start()
+    with pytest.raises(UserError, match="seed was 7 and is 0"):
+        opening.open_study(*arguments, fresh=False, raw=False)
+    late.join()
+
+
+def test_a_study_whose_maker_was_killed_at_once_is_taken_over(tmp_path: Path) -> None:
+    arguments = _opened_as(tmp_path)
+    there = storage.connect(arguments[4])
+    optuna.create_study(storage=there, study_name="digits-random", direction="maximize")
+    study = opening.open_study(*arguments, fresh=False, raw=False)
+    assert study.study_name == "digits-random"
+    assert opening.DEFINITION in study.user_attrs
+    # With trials it is somebody else's.
+    optuna.create_study(storage=there, study_name="digits-random-2", direction="maximize").ask()
+    with pytest.raises(UserError, match="that hptoolkit did not make"):
+        opening.open_study(*arguments, fresh=False, raw=False)
 
 
 def _opened_as(folder: Path) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -59,6 +60,7 @@ class Shadow:
         }
         self._mirrors: list[_Mirror] = []
         self._open: list[_Mirror] = []  # those that the shadow does not know to be finished
+        self._spaces: dict[tuple[str, ...], IntersectionSearchSpace] = {}
         self._storage = InMemoryStorage()
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -92,6 +94,7 @@ class Shadow:
 
     def ask(self, sampler: BaseSampler) -> tuple[Trial, Array]:
         """A trial whose parameters the sampler has chosen, and its position."""
+        _share(self._spaces, sampler)
         study = optuna.load_study(study_name=_NAME, storage=self._storage, sampler=sampler)
         trial = study.ask(self._space)
         return trial, np.array([float(trial.params[axis.name]) for axis in self.region.axes])
@@ -231,6 +234,19 @@ class Shadow:
                 distribution.to_internal_repr(round(z))
                 params[name] = round(z)
         return params
+
+
+def _share(
+    spaces: dict[tuple[str, ...], IntersectionSearchSpace],
+    sampler: BaseSampler,
+    path: tuple[str, ...] = (),
+) -> None:
+    """Let a fresh sampler know the search space that those before it read from all the trials."""
+    for name, value in vars(sampler).items():
+        if isinstance(value, IntersectionSearchSpace):
+            setattr(sampler, name, spaces.setdefault((*path, name), value))
+        elif isinstance(value, BaseSampler):
+            _share(spaces, value, (*path, name))
 
 
 def _distribution(region: Region, index: int, low: float, high: float) -> BaseDistribution:

@@ -65,6 +65,7 @@ class Database(RDBStorage):
         self.shown = redact(address)
         self.patience = patience
         self.complained = False
+        self.given_up = False
         url = _with_driver(address)
         options = _options(url)
         _check_tables(url, options, self.shown)

@@ -18,6 +18,9 @@ _logger = logging.getLogger("hptoolkit.storage")
 # Seconds for which an operation is tried, and the longest pause between two tries.
 PATIENCE = 120.0
 _LONGEST_PAUSE = 5.0
+# Seconds for which an operation is tried on a server that was given up, and has not answered since:
+# a worker that ends has several things to store, and must not wait so long for each.
+_GIVEN_UP = 1.0
 
 
 class Server(Protocol):
@@ -26,6 +29,7 @@ class Server(Protocol):
     shown: str  # the address without its password
     patience: float  # seconds
     complained: bool  # that it does not answer, since it last did
+    given_up: bool  # an operation has waited in vain, and none has succeeded since
 
     def is_transient(self, error: BaseException) -> bool: ...
 
@@ -45,6 +49,7 @@ def _patient(operation: Callable[..., Any]) -> Callable[..., Any]:
                 result = operation(self, *args, **kwargs)
                 if again:
                     self.complained = False
+                self.given_up = False
                 return result
             except UpdateFinishedTrialError:
                 # The first try may have been carried out although its answer was lost.
@@ -54,7 +59,9 @@ def _patient(operation: Callable[..., Any]) -> Callable[..., Any]:
             except Exception as error:
                 if not self.is_transient(error):
                     raise
-                if time.monotonic() - began > self.patience:
+                allowed = min(self.patience, _GIVEN_UP) if self.given_up else self.patience
+                if time.monotonic() - began > allowed:
+                    self.given_up = True
                     raise StorageError(
                         f"The storage {self.shown} has not answered for {self.patience:.0f} s. "
                         "Nothing that has finished is lost: start the server and run the same "

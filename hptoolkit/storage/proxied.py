@@ -8,7 +8,7 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import GrpcStorageProxy
 
-from hptoolkit.errors import UserError
+from hptoolkit.errors import StorageError, UserError
 from hptoolkit.storage.patience import PATIENCE, patient
 
 SCHEME = "grpc://"
@@ -40,6 +40,7 @@ class Proxied(GrpcStorageProxy):
         self.shown = address
         self.patience = patience
         self.complained = False
+        self.given_up = False
         host, port = host_and_port(address)
         require_grpc()
         with warnings.catch_warnings():
@@ -55,10 +56,19 @@ class Proxied(GrpcStorageProxy):
             ) from None
 
     def is_transient(self, error: BaseException) -> bool:
-        """Whether an error is the lack of a connection."""
+        """Whether an error is the lack of a connection. Raises StorageError for the database's."""
         import grpc
 
-        return isinstance(error, grpc.RpcError) and error.code() == grpc.StatusCode.UNAVAILABLE
+        if not isinstance(error, grpc.RpcError):
+            return False
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            return True
+        reason = str(error.details()).removeprefix("Exception calling application: ")
+        reason = reason.strip().partition("\n")[0]
+        raise StorageError(
+            f"The proxy {self.shown} cannot use its storage ({reason}). "
+            "Nothing that has finished is lost: mend that and run the same command again."
+        ) from None
 
 
 patient(Proxied, _OPERATIONS)
