@@ -117,3 +117,25 @@ def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     assert "The Ray cluster 127.0.0.1:1 cannot be joined" in process.stderr
     assert "Traceback" not in process.stderr
     assert not (tmp_path / "studies").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_s_error_is_one_line_without_the_password(cluster: Any) -> None:
+    import ray
+
+    from hptoolkit.workers.ray_cluster import _result
+
+    address = "postgresql://me:secret@host/studies"
+
+    @ray.remote(max_retries=0)
+    def fail() -> None:
+        raise RuntimeError(f"no route to {address}\nand more")
+
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        ending = _result(fail.remote(), address)
+    finally:
+        ray.shutdown()
+    assert ending.exit_code == 1
+    expected = "a worker failed (RuntimeError: no route to postgresql://me:***@host/studies)"
+    assert ending.reason == expected

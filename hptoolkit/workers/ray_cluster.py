@@ -18,6 +18,7 @@ from hptoolkit.errors import UserError
 from hptoolkit.runner import Ending
 from hptoolkit.storage import is_url
 from hptoolkit.tracking.location import absolute, database_file
+from hptoolkit.urls import scrub
 from hptoolkit.workers.job import Job, work
 from hptoolkit.workers.signals import interrupted, noted
 
@@ -125,7 +126,7 @@ class RayCluster:
             if back := put_back_orphans(study):
                 self.say(f"A worker has gone: run {', '.join(map(str, back))} is put back.")
             for reference in done:
-                ending = _result(reference)
+                ending = _result(reference, job.address)
                 if ending.exit_code == 1:
                     return ending
         return why_over(study, job.defined.trials) or ending
@@ -139,7 +140,8 @@ def _task(job: Job, device: str, folder: str) -> Ending:
     return work(job, device)
 
 
-def _result(reference: Any) -> Ending:
+def _result(reference: Any, address: str) -> Ending:
+    """How a worker ended; an error in one line, without the password of the storage."""
     import ray
 
     try:
@@ -147,7 +149,8 @@ def _result(reference: Any) -> Ending:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise error.cause from None
-        return Ending(f"a worker failed ({type(error.cause).__name__}: {error.cause})", 1)
+        line = scrub(str(error.cause).strip().partition("\n")[0], address)
+        return Ending(f"a worker failed ({type(error.cause).__name__}: {line})", 1)
     except ray.exceptions.RayError as error:
         return Ending(f"Ray gave a worker up ({type(error).__name__})", 1)
     return ending
