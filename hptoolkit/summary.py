@@ -16,6 +16,7 @@ from hptoolkit.notation import metric, number, symbol
 from hptoolkit.runner import used
 from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
 from hptoolkit.samplers._base import COORDINATES
+from hptoolkit.storage import DEFAULT
 from hptoolkit.urls import redact
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ def dashboard_command(storage: str) -> str:
     return f"{executable('optuna-dashboard')} {shlex.quote(redact(storage))}"
 
 
+def report_command(study_name: str, storage: str) -> str:
+    """The command that draws the study's report."""
+    elsewhere = "" if storage == DEFAULT else f" --storage {shlex.quote(redact(storage))}"
+    return f"python -m hptoolkit.report {shlex.quote(study_name)}{elsewhere}"
+
+
 def show(
     console: Console,
     study: Study,
@@ -123,6 +130,7 @@ def show(
     if table is not None:
         console.print(table)
     lines = [best_line(study, metric_name), *model_lines(study), f"Stopped: {reason}."]
+    lines.append(f"See what was found: {report_command(study.study_name, storage)}")
     lines.append(f"Inspect the study:  {dashboard_command(storage)}")
     if mlflow != "off":
         command = ui_command(mlflow)
