@@ -14,6 +14,11 @@ class StorageError(UserError):
     """The storage failed in the middle of a study: its disk is full, its server is gone, …"""
 
 
+def first_line(error: object) -> str:
+    """The first line of what an error says: libraries add hints and SQL below it."""
+    return str(error).strip().partition("\n")[0]
+
+
 def nearest(given: str, valid: Iterable[str]) -> str:
     """The tail of a message about an unknown name: the nearest valid one, then all of them."""
     names = sorted(valid)

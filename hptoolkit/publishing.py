@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from hptoolkit import best_weights
+from hptoolkit.errors import first_line
+from hptoolkit.runner import used
 from hptoolkit.sections import Search
 from hptoolkit.summary import as_json, best_trial
 from hptoolkit.tracking import Tracker
@@ -47,7 +49,7 @@ def publish(
     kept = {
         "stopped_because": outcome["stopped_because"],
         "interrupted": interrupted,
-        "trials": _finished(study),
+        "trials": used(study),
     }
     study.set_user_attr(OUTCOME, kept)
     if interrupted:
@@ -84,7 +86,7 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
         What to tell the user, a sentence each.
     """
     kept = study.user_attrs.get(OUTCOME)
-    if not isinstance(kept, Mapping) or kept.get("trials") != _finished(study):
+    if not isinstance(kept, Mapping) or kept.get("trials") != used(study):
         tracker.sync()
         return [f"{study.study_name} has no recorded end: its runs alone are logged."]
     interrupted = bool(kept["interrupted"])
@@ -150,12 +152,8 @@ def _write(study: Study, definition: Search | None, album: Album, folder: Path) 
 
 def _state(study: Study) -> str:
     """What the figures depend on."""
-    return f"{_finished(study)} trials"
-
-
-def _finished(study: Study) -> int:
-    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+    return f"{used(study)} trials"
 
 
 def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:200]
+    return f"{type(error).__name__}: {first_line(error)}"[:200]

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from hptoolkit.errors import UserError
+from hptoolkit.errors import UserError, first_line
 from hptoolkit.tracking.location import database_file
 from hptoolkit.urls import redact, scrub
 
@@ -62,7 +62,7 @@ def usable(address: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # whatever SQLAlchemy, a driver, the disk or a damaged file raises
-        reason = scrub(str(error).strip().partition("\n")[0], address)
+        reason = scrub(first_line(error), address)
         raise UserError(
             f"The storage {redact(address)} cannot be used ({type(error).__name__}: {reason}). "
             f"Check the address and its permissions, or leave out --storage to use {DEFAULT}."

@@ -8,7 +8,7 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import GrpcStorageProxy
 
-from hptoolkit.errors import StorageError, UserError
+from hptoolkit.errors import StorageError, UserError, first_line
 from hptoolkit.storage.patience import PATIENCE, patient
 
 SCHEME = "grpc://"
@@ -64,7 +64,7 @@ class Proxied(GrpcStorageProxy):
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             return True
         reason = str(error.details()).removeprefix("Exception calling application: ")
-        reason = reason.strip().partition("\n")[0]
+        reason = first_line(reason)
         raise StorageError(
             f"The proxy {self.shown} cannot use its storage ({reason}). "
             "Nothing that has finished is lost: mend that and run the same command again."

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hptoolkit.errors import first_line
 from hptoolkit.tracking.location import absolute, check_uri
 from hptoolkit.urls import scrub
 
@@ -54,5 +55,5 @@ def log_run(
         client.log_artifact(run.info.run_id, str(artifact))
         client.set_terminated(run.info.run_id)
     except Exception as error:  # whatever MLflow, its database or its server raises
-        return scrub(str(error).strip().partition("\n")[0], address)[:200]
+        return scrub(first_line(error), address)[:200]
     return None

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from hptoolkit.errors import first_line
 from hptoolkit.tracking.identity import study_identity
 from hptoolkit.tracking.location import absolute, check_uri
 from hptoolkit.tracking.process import StoreProcess
@@ -246,7 +247,7 @@ class Tracker:
             self._store = None
 
     def _report(self, reason: object) -> None:
-        line = scrub(str(reason).strip().partition("\n")[0], self.uri)[:200]
+        line = scrub(first_line(reason), self.uri)[:200]
         self.problem = (
             f"MLflow at {redact(self.uri)} lacks runs or figures of this study ({line}); no trial "
             "is lost: the study's next run, or --sync-mlflow, logs what is missing."

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.errors import StorageError, UserError
+from hptoolkit.errors import StorageError, UserError, first_line
 from hptoolkit.runner import Ending
 from hptoolkit.storage import OWNER
 from hptoolkit.urls import scrub
@@ -216,7 +216,7 @@ def _main(job: Job, place: Place, delay: float, results: connection.Connection) 
     except UserError as error:
         ended = error
     except Exception as error:  # the supervisor says it in a sentence and starts another worker
-        ended = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        ended = f"{type(error).__name__}: {first_line(error)}"
     with suppress(BrokenPipeError):  # nobody is left to tell
         results.send(ended)
 

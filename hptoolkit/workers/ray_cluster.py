@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.errors import UserError
+from hptoolkit.errors import UserError, first_line
 from hptoolkit.runner import Ending
 from hptoolkit.storage import is_url
 from hptoolkit.tracking.location import absolute, database_file
@@ -149,7 +149,7 @@ def _result(reference: Any, address: str) -> Ending:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise error.cause from None
-        line = scrub(str(error.cause).strip().partition("\n")[0], address)
+        line = scrub(first_line(error.cause), address)
         return Ending(f"a worker failed ({type(error.cause).__name__}: {line})", 1)
     except ray.exceptions.RayError as error:
         return Ending(f"Ray gave a worker up ({type(error).__name__})", 1)
@@ -183,7 +183,7 @@ def _check_reachable(address: str | None) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> UserError:
-    reason = str(error).strip().partition("\n")[0]
+    reason = first_line(error)
     return UserError(f"The Ray cluster {address} cannot be joined ({reason}): check --ray-address.")
 
 
