@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.monomial import parse
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.monomials import parse
 from hptoolkit.sections import Search
 
 if TYPE_CHECKING:

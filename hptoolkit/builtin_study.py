@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit import default_study, definition
+from hptoolkit.coordinates.theory import OPTIMIZERS
 from hptoolkit.definition import StudyDefinition
-from hptoolkit.invariants import OPTIMIZERS
 from hptoolkit.notation import symbol
 from hptoolkit.objective import Objective, check_batch
 from hptoolkit.task import Task
@@ -21,7 +21,7 @@ from hptoolkit.training.data import Split
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-    from hptoolkit.symmetry import Symmetry
+    from hptoolkit.coordinates.symmetry import Symmetry
 
 # Images on which the network's symmetry is tested.
 _BATCH = 64
@@ -102,7 +102,7 @@ def symmetry_of(defined: StudyDefinition, split: Split) -> Symmetry:
     """Which of the network's weights are scale-invariant, on a batch of the training images."""
     import torch
 
-    from hptoolkit.symmetry import scale_invariance
+    from hptoolkit.coordinates.symmetry import scale_invariance
     from hptoolkit.training import model as networks
 
     with torch.random.fork_rng():

@@ -14,7 +14,7 @@ from hptoolkit import complaint
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.overrides import apply_override
-from hptoolkit.region import Region
+from hptoolkit.search_space.region import Region
 from hptoolkit.sections import Goal, Range, Search, Section
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE

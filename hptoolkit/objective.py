@@ -17,9 +17,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit import best_weights
+from hptoolkit.coordinates.theory import effective_step
 from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import StorageError, UserError
-from hptoolkit.invariants import effective_step
 from hptoolkit.storage import PRUNED_REASON, SEED
 from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
 from hptoolkit.training.checkpoint import remove

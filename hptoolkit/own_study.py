@@ -44,8 +44,8 @@ def prepare(
         raise UserError("--start lr-range needs the built-in objective: give --set start.lr=…")
     if coordinates == "auto":
         raise UserError(
-            "--coordinates auto needs the built-in objective: hptoolkit.symmetry tests a model of "
-            "your own; give the axes, such as 'lr*weight_decay,weight_decay'."
+            "--coordinates auto needs the built-in objective: hptoolkit.coordinates.symmetry tests "
+            "a model of your own; give the axes, such as 'lr*weight_decay,weight_decay'."
         )
     _imported(objective)
     defined = definition.own(objective, overrides, **changes)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hptoolkit import Coordinates, UserError
-from hptoolkit.invariants import OPTIMIZERS
-from hptoolkit.monomials import Factor, invert, parse
+from hptoolkit.coordinates.monomial import Factor, invert, parse
+from hptoolkit.coordinates.theory import OPTIMIZERS
 
 PAGE = Coordinates("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay")
 FULL = Coordinates(

@@ -7,7 +7,7 @@ import pytest
 
 from hptoolkit import Coordinates, definition
 from hptoolkit.builtin_study import prepare
-from hptoolkit.invariants import OPTIMIZERS, effective_step
+from hptoolkit.coordinates.theory import OPTIMIZERS, effective_step
 from tests.test_builtin_study import NONE, silent
 
 LR, MOMENTUM, DECAY = 0.3, 0.8, 0.002

@@ -18,6 +18,7 @@ from optuna.distributions import (
 from optuna.trial import TrialState, create_trial
 
 from hptoolkit import definition
+from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.figures import album, best_so_far, boundary, draw, findings, slice_maps
 from hptoolkit.figures import noise as noises
 from hptoolkit.figures.axes_pair import pairs
@@ -27,7 +28,6 @@ from hptoolkit.figures.noise import Noise, binomial, equals_of_best, pooled
 from hptoolkit.figures.reading import read
 from hptoolkit.figures.variance import explained
 from hptoolkit.figures.view import StudyView
-from hptoolkit.monomials import Factor
 from hptoolkit.sections import CoordinatesSection
 from hptoolkit.slices.lattice import Slice, points
 

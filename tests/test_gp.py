@@ -27,13 +27,13 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 import hptoolkit as hpt
 from hptoolkit.errors import UserError
-from hptoolkit.region import Region
 from hptoolkit.samplers import _gp_model
 from hptoolkit.samplers._gp_evidence import Evidence, gather
 from hptoolkit.samplers._gp_model import LearnedAxesGP, Parameters
 from hptoolkit.samplers._gp_search import best_first, candidates, expected_improvement
 from hptoolkit.samplers._gp_space import Columns
 from hptoolkit.samplers._history import History
+from hptoolkit.search_space.region import Region
 from tests import page
 
 NOISE = 0.15

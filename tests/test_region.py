@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hptoolkit import Coordinates, UserError
-from hptoolkit.region import Region
+from hptoolkit.search_space.region import Region
 from tests import page
 
 RAW = Coordinates("lr", "1-momentum", "weight_decay")

@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 from scipy.optimize import minimize
 
 import hptoolkit as hpt
-from hptoolkit.region import Region
-from hptoolkit.samplers._polytope import bounding_box, project
+from hptoolkit.search_space.polytope import bounding_box, project
+from hptoolkit.search_space.region import Region
 from tests import page
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

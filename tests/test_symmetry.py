@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import hptoolkit as hpt
-from hptoolkit.symmetry import coordinates_for, scale_invariance
+from hptoolkit.coordinates.symmetry import coordinates_for, scale_invariance
 from hptoolkit.training.model import resnet
 
 

@@ -16,7 +16,7 @@ from hptoolkit.figures.noise import Noise
 from hptoolkit.figures.variance import FEWEST, explained
 from hptoolkit.figures.view import StudyView
 from hptoolkit.notation import label, metric_label, symbol
-from hptoolkit.region import TOLERANCE
+from hptoolkit.search_space.region import TOLERANCE
 
 
 @dataclass(frozen=True)

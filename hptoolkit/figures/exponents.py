@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from optuna.study import Study
 
+from hptoolkit.coordinates.monomial import Factor, parse
 from hptoolkit.errors import UserError
 from hptoolkit.figures.figure import BLUE, GREY, VERMILION, Figure, blank, brief
 from hptoolkit.figures.view import Point, Run, StudyView
-from hptoolkit.monomials import Factor, parse
 from hptoolkit.notation import label, number, symbol
 from hptoolkit.samplers import GPReport, GPSampler
 

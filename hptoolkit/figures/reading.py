@@ -11,9 +11,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.errors import UserError
 from hptoolkit.figures.view import Run, Step, StudyView
-from hptoolkit.monomials import Factor
 from hptoolkit.opening import SAMPLER
 from hptoolkit.samplers._base import COORDINATES
 from hptoolkit.sections import Search

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hptoolkit.axes import rounded
 from hptoolkit.figures.axes_pair import Pair, pairs
 from hptoolkit.figures.figure import (
     BLACK,
@@ -18,6 +17,7 @@ from hptoolkit.figures.figure import (
 )
 from hptoolkit.figures.view import Run, StudyView
 from hptoolkit.notation import metric, metric_label, symbol
+from hptoolkit.search_space.axis import rounded
 
 # Rows of panels at most: one for each parameter that trades with λ.
 _ROWS = 2

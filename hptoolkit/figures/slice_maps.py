@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hptoolkit.axes import rounded
 from hptoolkit.figures import slice_panel
 from hptoolkit.figures.axes_pair import Pair, pairs
 from hptoolkit.figures.figure import (
@@ -20,6 +19,7 @@ from hptoolkit.figures.noise import Noise
 from hptoolkit.figures.slice_panel import MARGIN, Cut
 from hptoolkit.figures.view import Point, StudyView
 from hptoolkit.notation import metric_label, number, symbol
+from hptoolkit.search_space.axis import rounded
 
 # Points over both parameters that make a slice.
 FEWEST = 9

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from hptoolkit.axes import rounded
 from hptoolkit.coordinates import Coordinates
-from hptoolkit.monomials import Factor
+from hptoolkit.coordinates.monomial import Factor
+from hptoolkit.search_space.axis import rounded
 
 
 @dataclass(frozen=True)

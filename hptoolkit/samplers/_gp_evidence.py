@@ -11,9 +11,9 @@ import numpy as np
 from optuna.trial import TrialState
 
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._gp_space import Columns
 from hptoolkit.samplers._history import History, Key, Observation
+from hptoolkit.search_space.region import Array, Region
 
 # Values further below the median than this many times its distance to the best are raised to there.
 # On noisy quadratics in coordinates, saturating ones and cliffs this took 1/1.40 ± 0.05 of the

@@ -27,10 +27,10 @@ from linear_operator import to_linear_operator  # type: ignore[import-untyped]
 from scipy.optimize import minimize
 from torch import Tensor
 
-from hptoolkit.region import Array
 from hptoolkit.samplers._gp_evidence import Evidence
 from hptoolkit.samplers._gp_report import Fit
 from hptoolkit.samplers._gp_space import Kind, Layout
+from hptoolkit.search_space.region import Array
 
 # Normal priors (mean, deviation) of log length-scales, in units of the region's span.
 LENGTH_PRIORS: dict[Kind, tuple[float, float]] = {

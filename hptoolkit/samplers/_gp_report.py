@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._gp_evidence import Evidence
 from hptoolkit.samplers._gp_space import Columns
+from hptoolkit.search_space.region import Array, Region
 
 # Half-width of a normal distribution's 95 % interval, in deviations.
 _NORMAL_95 = 1.96

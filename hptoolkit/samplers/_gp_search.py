@@ -10,10 +10,10 @@ from botorch.acquisition.analytic import LogExpectedImprovement, PosteriorMean
 from scipy.optimize import LinearConstraint, minimize
 from torch import Tensor
 
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._gp_evidence import Evidence
 from hptoolkit.samplers._gp_model import LearnedAxesGP
 from hptoolkit.samplers._gp_space import Columns
+from hptoolkit.search_space.region import Array, Region
 
 # The best of the points compared are improved by gradient ascent.
 _STARTS = 4

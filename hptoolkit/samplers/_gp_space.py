@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from hptoolkit.region import Array, Region
+from hptoolkit.search_space.region import Array, Region
 
 Kind = Literal["sensitive", "flat", "own"]
 

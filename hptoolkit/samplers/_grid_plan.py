@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hptoolkit.axes import Axis
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.region import TOLERANCE, Array, Region
 from hptoolkit.samplers._history import Key, point_key
+from hptoolkit.search_space.axis import Axis
+from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 Points = dict[Key, Array]  # positions by what tells them apart, in the order of evaluation
 

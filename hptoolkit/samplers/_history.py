@@ -12,8 +12,8 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.axes import rounded
-from hptoolkit.region import SearchSpace
+from hptoolkit.search_space.axis import rounded
+from hptoolkit.search_space.region import SearchSpace
 
 # System attributes of a trial: the parameters a sampler chose, written before the trial starts, so
 # that other workers see them; who runs it; and those who ran it before and have gone.

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from hptoolkit.region import TOLERANCE, Array, Region
 from hptoolkit.samplers._history import Key, point_key
+from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 Point = tuple[int, ...]
 

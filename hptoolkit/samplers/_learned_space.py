@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.region import SearchSpace
+from hptoolkit.search_space.region import SearchSpace
 
 
 class LearnedSpace:

@@ -22,10 +22,10 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from hptoolkit.region import TOLERANCE, Array, Region
 from hptoolkit.samplers import _shadow_notes
 from hptoolkit.samplers._history import chosen_params
 from hptoolkit.samplers._shadow_notes import Rejected
+from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 _NAME = "shadow"
 

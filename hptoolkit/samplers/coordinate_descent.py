@@ -10,15 +10,15 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
 
-from hptoolkit.axes import Axis
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._descent import Descent, Plan, replay, upcoming
 from hptoolkit.samplers._forecast import forecast
 from hptoolkit.samplers._history import History
 from hptoolkit.samplers._lattice import Lattice, Point
+from hptoolkit.search_space.axis import Axis
+from hptoolkit.search_space.region import Array, Region
 
 LINE_SEARCHES = ("doubling", "accelerated")
 

@@ -11,9 +11,9 @@ from optuna.distributions import BaseDistribution
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._history import History, Key
+from hptoolkit.search_space.region import Array, Region
 
 
 class DesignSampler(CoordinateSampler):

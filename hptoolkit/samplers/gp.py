@@ -16,14 +16,14 @@ from optuna.trial import FrozenTrial
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region, SearchSpace
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._gp_evidence import Evidence, gather
 from hptoolkit.samplers._gp_report import GPReport, summarise
 from hptoolkit.samplers._gp_space import Columns
 from hptoolkit.samplers._history import History
-from hptoolkit.samplers._polytope import Proposals
 from hptoolkit.samplers.random import _sobol_points
+from hptoolkit.search_space.polytope import Proposals
+from hptoolkit.search_space.region import Array, Region, SearchSpace
 
 if TYPE_CHECKING:
     from hptoolkit.samplers._gp_model import Parameters

@@ -11,10 +11,10 @@ from optuna.study import Study
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._grid_plan import GridPlan, Points
 from hptoolkit.samplers._history import History
+from hptoolkit.search_space.region import Array, Region
 
 # Zooms of a sampler that was told nothing and therefore does not end.
 _ENDLESS = 20

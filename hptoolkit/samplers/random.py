@@ -9,10 +9,10 @@ from optuna.distributions import BaseDistribution
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._history import History
-from hptoolkit.samplers._polytope import Proposals
+from hptoolkit.search_space.polytope import Proposals
+from hptoolkit.search_space.region import Array, Region
 
 Method = Literal["uniform", "sobol"]
 

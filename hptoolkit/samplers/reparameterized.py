@@ -14,12 +14,12 @@ from optuna.study import StudyDirection
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.region import Array, Region
 from hptoolkit.samplers._base import CoordinateSampler
 from hptoolkit.samplers._history import History
-from hptoolkit.samplers._polytope import bounding_box, project
 from hptoolkit.samplers._shadow import Shadow
 from hptoolkit.samplers._shadow_notes import Rejected
+from hptoolkit.search_space.polytope import bounding_box, project
+from hptoolkit.search_space.region import Array, Region
 
 # How often a sampler is asked for a point in the region before its last one is moved there, and
 # within what share of the axes' lengths a point is one that was just rejected.

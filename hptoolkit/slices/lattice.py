@@ -12,10 +12,10 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from hptoolkit.axes import numeric_range, rounded, to_value
 from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.monomials import Factor
+from hptoolkit.search_space.axis import numeric_range, rounded, to_value
 
 # Slack for a value that arithmetic put just across the end of its range, relative.
 _SLACK = 1e-9

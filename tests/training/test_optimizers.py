@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hptoolkit.coordinates.theory import expressions
 from hptoolkit.errors import UserError
-from hptoolkit.invariants import expressions
 from hptoolkit.training import optimizers
 from hptoolkit.training.config import ModelConfig, Optimizer, TrainingConfig
 from hptoolkit.training.model import resnet

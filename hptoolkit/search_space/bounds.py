@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 
-from hptoolkit.axes import Axis, numeric_range
+from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.errors import UserError
-from hptoolkit.monomials import Factor
+from hptoolkit.search_space.axis import Axis, numeric_range
 
 Array = npt.NDArray[np.float64]
 

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from hptoolkit.axes import numeric_range
-from hptoolkit.monomials import Factor
-from hptoolkit.region import TOLERANCE, Array, Region
+from hptoolkit.coordinates.monomial import Factor
+from hptoolkit.search_space.axis import numeric_range
+from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 # Along the axes, points are spread more evenly over each; worth this many rejections for one.
 _WORTH = 100.0

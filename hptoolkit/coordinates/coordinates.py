@@ -19,9 +19,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from hptoolkit import invariants
+from hptoolkit.coordinates import theory
+from hptoolkit.coordinates.monomial import Factor, Monomial, evaluate, invert, parse
 from hptoolkit.errors import UserError
-from hptoolkit.monomials import Factor, Monomial, evaluate, invert, parse
 
 
 class Coordinates:
@@ -65,17 +65,17 @@ class Coordinates:
         weight_decay: str | None = "weight_decay",
         batch_size: str | None = None,
     ) -> Coordinates:
-        """The coordinates that theory gives for an optimizer (table in `hptoolkit.invariants`).
+        """The coordinates that theory gives for an optimizer (`coordinates.theory` has the table).
 
         Args:
-            optimizer: One of `hptoolkit.invariants.OPTIMIZERS`, such as `"sgd"` or `"adamw"`.
+            optimizer: One of `coordinates.theory.OPTIMIZERS`, such as `"sgd"` or `"adamw"`.
             normalized: Whether the weights are followed by a normalisation, so that the loss does
                 not depend on their scale. If not, weight decay does not multiply the rate.
             lr, momentum, weight_decay, batch_size: The study's names for these parameters; None
                 for one that is not searched (nor an axis then).
         """
         return cls(
-            *invariants.expressions(
+            *theory.expressions(
                 optimizer,
                 normalized=normalized,
                 lr=lr,

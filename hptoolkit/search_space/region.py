@@ -19,8 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from hptoolkit import chebyshev
-from hptoolkit.axes import (
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.monomial import parse
+from hptoolkit.errors import UserError, nearest
+from hptoolkit.search_space import chebyshev
+from hptoolkit.search_space.axis import (
     Axis,
     check_in_range,
     from_axis,
@@ -29,10 +32,7 @@ from hptoolkit.axes import (
     to_axis,
     to_value,
 )
-from hptoolkit.bounds import check_bounds, cut_axes, factor_bounds, image_of_box
-from hptoolkit.coordinates import Coordinates
-from hptoolkit.errors import UserError, nearest
-from hptoolkit.monomials import parse
+from hptoolkit.search_space.bounds import check_bounds, cut_axes, factor_bounds, image_of_box
 
 Array = npt.NDArray[np.float64]
 SearchSpace = dict[str, BaseDistribution]

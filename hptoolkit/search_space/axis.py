@@ -15,8 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.errors import UserError
-from hptoolkit.monomials import Factor
 
 
 @dataclass(frozen=True)
