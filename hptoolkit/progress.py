@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.notation import duration, metric, number, symbol
-from hptoolkit.samplers._base import COORDINATES
+from hptoolkit.samplers.base import COORDINATES
 from hptoolkit.storage import ERROR, OWNER, PRUNED_REASON
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from hptoolkit.errors import StorageError
 from hptoolkit.interrupts import Abandoned, Interrupts
 from hptoolkit.samplers import CoordinateSampler
-from hptoolkit.samplers._history import MAX_CRASHES
+from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.storage.attributes import ERROR, OWNER, PRUNED_REASON
 from hptoolkit.storage.leases import Lease, Times, owner, put_back, take
 from hptoolkit.storage.watch import Watch

@@ -15,7 +15,7 @@ from hptoolkit.errors import UserError
 from hptoolkit.notation import metric, number, symbol
 from hptoolkit.runner import used
 from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
-from hptoolkit.samplers._base import COORDINATES
+from hptoolkit.samplers.base import COORDINATES
 from hptoolkit.storage import DEFAULT
 from hptoolkit.urls import redact
 

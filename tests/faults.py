@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 import hptoolkit as hpt
 from hptoolkit import runner, storage
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._history import LOST
+from hptoolkit.samplers.history import LOST
 from hptoolkit.storage import Lease, Times, leases
 from hptoolkit.storage.journal import JournalFile
 from tests.postgres import Server

@@ -27,12 +27,12 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 import hptoolkit as hpt
 from hptoolkit.errors import UserError
-from hptoolkit.samplers import _gp_model
-from hptoolkit.samplers._gp_evidence import Evidence, gather
-from hptoolkit.samplers._gp_model import LearnedAxesGP, Parameters
-from hptoolkit.samplers._gp_search import best_first, candidates, expected_improvement
-from hptoolkit.samplers._gp_space import Columns
-from hptoolkit.samplers._history import History
+from hptoolkit.samplers.gp.acquisition import best_first, candidates, expected_improvement
+from hptoolkit.samplers.gp.evidence import Evidence, gather
+from hptoolkit.samplers.gp.features import Columns
+from hptoolkit.samplers.gp.model import LearnedAxesGP, Parameters
+from hptoolkit.samplers.gp.sampler import model
+from hptoolkit.samplers.history import History
 from hptoolkit.search_space.region import Region
 from tests import page
 
@@ -117,16 +117,16 @@ def test_posterior_and_likelihood_are_those_of_scikit_learn() -> None:
     for point, m, d in zip(points, mean, deviation, strict=True):
         assert model.moments(point) == pytest.approx((m, d), abs=1e-6)
 
-    center, spread = _gp_model.prior(columns.layout)
+    center, spread = model.prior(columns.layout)
     penalty = 0.5 * float((((vector - center) / spread) ** 2).sum())
-    likelihood = penalty - float(_gp_model.loss(vector, columns.layout, evidence))
+    likelihood = penalty - float(model.loss(vector, columns.layout, evidence))
     expected = reference.log_marginal_likelihood() + 0.5 * 15 * math.log(2 * math.pi)
     assert likelihood == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_prior_is_centred_at_theory_and_flat_axes_are_long() -> None:
     layout = Columns(Region(page.COORDINATES, page.SEARCH_SPACE)).layout
-    mean, _ = _gp_model.prior(layout)
+    mean, _ = model.prior(layout)
     assert mean[3:5].tolist() == pytest.approx([-1.0, 1.0])
     assert mean[1] == mean[2] > mean[0]
 
@@ -151,7 +151,7 @@ def test_recovers_exponents_that_differ_from_theory(a: float, b: float) -> None:
 
 def test_without_learning_the_axes_are_alike_and_stay() -> None:
     layout = Columns(Region(page.COORDINATES, page.SEARCH_SPACE), learn=False).layout
-    mean, _ = _gp_model.prior(layout)
+    mean, _ = model.prior(layout)
     assert len(mean) == 3 + 2
     assert mean[0] == mean[1] == mean[2]
     own = hpt.GPSampler(page.COORDINATES, search_space=page.SEARCH_SPACE, learn=False)
@@ -178,29 +178,29 @@ def test_exponents_of_an_anchor_that_is_squared() -> None:
 
 def test_standard_errors_follow_from_the_loss_by_finite_differences() -> None:
     _, columns, evidence = evidence_of(study_of(noisy_page(20)))
-    fitted = _gp_model.fit(columns.layout, evidence)
+    fitted = model.fit(columns.layout, evidence)
     x, step = fitted.vector.numpy(), 1e-4
 
     def loss(offset: np.ndarray) -> float:
-        return float(_gp_model.loss(torch.from_numpy(x + offset), columns.layout, evidence))
+        return float(model.loss(torch.from_numpy(x + offset), columns.layout, evidence))
 
     steps = step * np.eye(len(x))
     hessian = [
         [(loss(i + j) - loss(i - j) - loss(j - i) + loss(-i - j)) / (4 * step**2) for j in steps]
         for i in steps
     ]
-    errors = _gp_model.standard_errors(fitted, evidence)
+    errors = model.standard_errors(fitted, evidence)
     np.testing.assert_allclose(errors, np.sqrt(np.diag(np.linalg.inv(hessian))), rtol=1e-2)
 
 
 def test_the_fit_is_a_minimum() -> None:
     _, columns, evidence = evidence_of(study_of(noisy_page(20)))
-    fitted = _gp_model.fit(columns.layout, evidence).vector
-    least = float(_gp_model.loss(fitted, columns.layout, evidence))
+    fitted = model.fit(columns.layout, evidence).vector
+    least = float(model.loss(fitted, columns.layout, evidence))
     rng = np.random.default_rng(0)
     for _ in range(50):
         other = fitted + 0.3 * torch.from_numpy(rng.standard_normal(len(fitted)))
-        assert float(_gp_model.loss(other, columns.layout, evidence)) > least
+        assert float(model.loss(other, columns.layout, evidence)) > least
 
 
 def test_values_are_winsorised_and_pruned_ones_no_better_than_the_median() -> None:
@@ -234,9 +234,7 @@ def test_repeats_are_pooled_and_carry_their_own_noise() -> None:
     np.testing.assert_allclose(evidence.values, [-1.0, 1.0])
     np.testing.assert_allclose(evidence.repeats, [3.0, 1.0])
     np.testing.assert_allclose(evidence.scatter, [2.0, 0.0])
-    noise = _gp_model.row_noise(
-        torch.tensor(0.5), torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0])
-    )
+    noise = model.row_noise(torch.tensor(0.5), torch.tensor([3.0, 1.0]), torch.tensor([2.0, 0.0]))
     # Four times 0.5 and a scatter of 2, over six degrees of freedom and three repeats.
     np.testing.assert_allclose(noise.numpy(), [4.0 / 18.0, 0.5], rtol=1e-6)
 
@@ -330,7 +328,7 @@ def test_running_trials_are_not_asked_for_again() -> None:
 
 def test_a_running_trial_lowers_the_variance_and_leaves_the_mean() -> None:
     region, columns, evidence = evidence_of(study_of(noisy_page(12)))
-    fitted = _gp_model.fit(columns.layout, evidence)
+    fitted = model.fit(columns.layout, evidence)
     pending, elsewhere = (columns.encode(region.encode(p)) for p in random_params(2, seed=9))
     before = LearnedAxesGP(fitted, evidence)
     after = LearnedAxesGP(fitted, evidence, pending[None])
@@ -346,7 +344,7 @@ def test_the_search_finds_the_maximum_of_the_criterion_in_the_region(cut: bool) 
     region = Region(page.COORDINATES, page.SEARCH_SPACE, box)
     columns = Columns(region)
     evidence = gather(region, columns, history_of(study_of(noisy_page(15))))
-    fitted = _gp_model.fit(columns.layout, evidence)
+    fitted = model.fit(columns.layout, evidence)
     criterion = expected_improvement(LearnedAxesGP(fitted, evidence), evidence)
 
     rng = np.random.default_rng(0)

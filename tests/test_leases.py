@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 import hptoolkit as hpt
 from hptoolkit import storage
 from hptoolkit.runner import run
-from hptoolkit.samplers._history import CLAIM, LEASE, LOST, History
+from hptoolkit.samplers.history import CLAIM, LEASE, LOST, History
 from hptoolkit.storage import leases, machine
 from hptoolkit.storage.leases import Lease, Times, Watcher
 from tests import page

@@ -18,7 +18,7 @@ from optuna.study import StudyDirection
 from scipy import stats
 
 import hptoolkit as hpt
-from hptoolkit.samplers._history import History
+from hptoolkit.samplers.history import History
 
 Array = npt.NDArray[np.float64]
 

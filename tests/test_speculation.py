@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import TrialState
 
 import hptoolkit as hpt
-from hptoolkit.samplers._forecast import forecast
-from hptoolkit.samplers._history import History, Observation
+from hptoolkit.samplers.coordinate_descent.forecast import forecast
+from hptoolkit.samplers.history import History, Observation
 from tests import page
 
 EPOCHS = 10

@@ -123,7 +123,7 @@ def learn(study: Study, view: StudyView) -> Learned | str:
 
 def _trades(report: GPReport, view: StudyView) -> tuple[Trade, ...]:
     """The exponents in units of λ's own, of the factors that vary."""
-    from hptoolkit.samplers._gp_model import EXPONENT_DEVIATION
+    from hptoolkit.samplers.gp.model import EXPONENT_DEVIATION
 
     if report.anchor is None:
         return ()

@@ -15,7 +15,7 @@ from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.errors import UserError
 from hptoolkit.figures.view import Run, Step, StudyView
 from hptoolkit.opening import SAMPLER
-from hptoolkit.samplers._base import COORDINATES
+from hptoolkit.samplers.base import COORDINATES
 from hptoolkit.sections import Search
 from hptoolkit.storage import PRUNED_REASON, SEED
 

@@ -9,8 +9,8 @@ from optuna.distributions import BaseDistribution
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.samplers._base import CoordinateSampler
-from hptoolkit.samplers._history import History
+from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.history import History
 from hptoolkit.search_space.polytope import Proposals
 from hptoolkit.search_space.region import Array, Region
 

@@ -19,7 +19,7 @@ from hptoolkit.definition import OwnObjective, StudyDefinition
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.opening import open_study
 from hptoolkit.samplers import DesignSampler
-from hptoolkit.samplers._history import MAX_CRASHES
+from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.sections import Search
 from hptoolkit.slices import lattice, options
 from hptoolkit.slices.lattice import Slice

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hptoolkit.samplers._history import LEASE, LOST
+from hptoolkit.samplers.history import LEASE, LOST
 
 __all__ = ["BEAT", "ERROR", "LEASE", "LOST", "OWNER", "PRUNED_REASON", "SEED"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from optuna.trial import TrialState
 
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._gp_space import Columns
-from hptoolkit.samplers._history import History, Key, Observation
+from hptoolkit.samplers.gp.features import Columns
+from hptoolkit.samplers.history import History, Key, Observation
 from hptoolkit.search_space.region import Array, Region
 
 # Values further below the median than this many times its distance to the best are raised to there.

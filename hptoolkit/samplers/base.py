@@ -20,9 +20,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._earlier_trials import is_decided, stored_trials
-from hptoolkit.samplers._history import CLAIM
-from hptoolkit.samplers._search import CoordinateSearch
+from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
+from hptoolkit.samplers.history import CLAIM
+from hptoolkit.samplers.search import CoordinateSearch
 from hptoolkit.search_space.axis import random_value
 from hptoolkit.search_space.region import SearchSpace
 

@@ -17,9 +17,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.coordinates import Coordinates
-from hptoolkit.samplers._earlier_trials import EarlierTrials, stored_trials
-from hptoolkit.samplers._history import History, Memory
-from hptoolkit.samplers._learned_space import LearnedSpace
+from hptoolkit.samplers.earlier_trials import EarlierTrials, stored_trials
+from hptoolkit.samplers.history import History, Memory
+from hptoolkit.samplers.learned_space import LearnedSpace
 from hptoolkit.search_space.region import Array, Region, SearchSpace, lacking
 
 

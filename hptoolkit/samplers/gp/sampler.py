@@ -16,17 +16,17 @@ from optuna.trial import FrozenTrial
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._base import CoordinateSampler
-from hptoolkit.samplers._gp_evidence import Evidence, gather
-from hptoolkit.samplers._gp_report import GPReport, summarise
-from hptoolkit.samplers._gp_space import Columns
-from hptoolkit.samplers._history import History
+from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.gp.evidence import Evidence, gather
+from hptoolkit.samplers.gp.features import Columns
+from hptoolkit.samplers.gp.report import GPReport, summarise
+from hptoolkit.samplers.history import History
 from hptoolkit.samplers.random import _sobol_points
 from hptoolkit.search_space.polytope import Proposals
 from hptoolkit.search_space.region import Array, Region, SearchSpace
 
 if TYPE_CHECKING:
-    from hptoolkit.samplers._gp_model import Parameters
+    from hptoolkit.samplers.gp.model import Parameters
 
 # Study user attribute with the latest report, and the seconds that the choice of a trial took.
 REPORT = "gp"
@@ -181,8 +181,8 @@ def _numerics() -> tuple[ModuleType, ModuleType]:
     with warnings.catch_warnings():
         # linear_operator, which BoTorch imports, calls torch.jit.script.
         warnings.simplefilter("ignore", FutureWarning)
-        from hptoolkit.samplers import _gp_model, _gp_search
-    return _gp_model, _gp_search
+        from hptoolkit.samplers.gp import acquisition, model
+    return model, acquisition
 
 
 def _spread(region: Region, proposals: Proposals, count: int, seed: int) -> list[Array]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Generator
 from typing import NamedTuple, TypeVar
 
-from hptoolkit.samplers._lattice import Lattice, Point
+from hptoolkit.samplers.coordinate_descent.lattice import Lattice, Point
 
 # Strides between the ends of a bracket from which on its parabola is believed.
 _NARROW = 6

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hptoolkit.samplers._gp_evidence import Evidence
-from hptoolkit.samplers._gp_space import Columns
+from hptoolkit.samplers.gp.evidence import Evidence
+from hptoolkit.samplers.gp.features import Columns
 from hptoolkit.search_space.region import Array, Region
 
 # Half-width of a normal distribution's 95 % interval, in deviations.

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hptoolkit.samplers._history import History, Observation
+from hptoolkit.samplers.history import History, Observation
 
 
 def forecast(running: Observation, history: History) -> float | None:

@@ -12,11 +12,11 @@ from optuna.study import Study
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.samplers._base import CoordinateSampler
-from hptoolkit.samplers._descent import Descent, Plan, replay, upcoming
-from hptoolkit.samplers._forecast import forecast
-from hptoolkit.samplers._history import History
-from hptoolkit.samplers._lattice import Lattice, Point
+from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.coordinate_descent.descent import Descent, Plan, replay, upcoming
+from hptoolkit.samplers.coordinate_descent.forecast import forecast
+from hptoolkit.samplers.coordinate_descent.lattice import Lattice, Point
+from hptoolkit.samplers.history import History
 from hptoolkit.search_space.axis import Axis
 from hptoolkit.search_space.region import Array, Region
 

@@ -12,8 +12,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from hptoolkit.samplers._lattice import Lattice, Point
-from hptoolkit.samplers._line_search import Found, Search, accelerated, double_or_halve, try_each
+from hptoolkit.samplers.coordinate_descent.lattice import Lattice, Point
+from hptoolkit.samplers.coordinate_descent.line_search import (
+    Found,
+    Search,
+    accelerated,
+    double_or_halve,
+    try_each,
+)
 
 # Guesses about unknown points that are followed before no further point is looked for.
 _MAX_GUESSES = 1000

@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._base import CoordinateSampler
-from hptoolkit.samplers._history import History, Key
+from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.history import History, Key
 from hptoolkit.search_space.region import Array, Region
 
 

@@ -10,9 +10,9 @@ from botorch.acquisition.analytic import LogExpectedImprovement, PosteriorMean
 from scipy.optimize import LinearConstraint, minimize
 from torch import Tensor
 
-from hptoolkit.samplers._gp_evidence import Evidence
-from hptoolkit.samplers._gp_model import LearnedAxesGP
-from hptoolkit.samplers._gp_space import Columns
+from hptoolkit.samplers.gp.evidence import Evidence
+from hptoolkit.samplers.gp.features import Columns
+from hptoolkit.samplers.gp.model import LearnedAxesGP
 from hptoolkit.search_space.region import Array, Region
 
 # The best of the points compared are improved by gradient ascent.

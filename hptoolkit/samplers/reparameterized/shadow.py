@@ -1,7 +1,7 @@
 """A study over positions, in memory, that repeats a stored one over raw parameters.
 
 An Optuna sampler that is asked in this shadow searches coordinates without knowing. What it leaves
-behind is stored with the raw trials (`_shadow_notes`), so that another process can rebuild the same
+behind is stored with the raw trials (`shadow_trials`), so that another process can rebuild the same
 shadow. The state that CMA-ES pickles is rebuilt by asking it again, at the same trials, with the
 same others finished.
 """
@@ -22,9 +22,9 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from hptoolkit.samplers import _shadow_notes
-from hptoolkit.samplers._history import chosen_params
-from hptoolkit.samplers._shadow_notes import Rejected
+from hptoolkit.samplers.history import chosen_params
+from hptoolkit.samplers.reparameterized import shadow_trials
+from hptoolkit.samplers.reparameterized.shadow_trials import Rejected
 from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 _NAME = "shadow"
@@ -78,13 +78,13 @@ class Shadow:
                 continue
             may_change = mirror.trial is None or not mirror.trial.state.is_finished()
             same = chosen_params(trial, self.region.search_space) == mirror.params
-            if not (may_change and same and _shadow_notes.rejected(trial) == mirror.rejected):
+            if not (may_change and same and shadow_trials.rejected(trial) == mirror.rejected):
                 return False
             mirror.trial = trial
         began_empty = not self._mirrors
         for trial in trials[len(self._mirrors) :]:
-            if _shadow_notes.asks_again(trial):
-                unfinished = _shadow_notes.unfinished(trial)
+            if shadow_trials.asks_again(trial):
+                unfinished = shadow_trials.unfinished(trial)
                 if not began_empty and self._has_finished(unfinished, trial):
                     return False
                 self._finish_all(unfinished)
@@ -117,7 +117,7 @@ class Shadow:
 
     def notes(self, trial: Trial, rejected: Rejected) -> dict[str, Any]:
         """System attributes for the raw trial, from which another shadow learns the same."""
-        return _shadow_notes.notes(
+        return shadow_trials.notes(
             self._storage.get_trial_system_attrs(trial._trial_id),
             self._storage.get_study_system_attrs(self._study_id),
             rejected,
@@ -125,28 +125,28 @@ class Shadow:
         )
 
     def _append(self, trial: FrozenTrial, samplers: Samplers) -> None:
-        for name, value in _shadow_notes.of_study(trial).items():
+        for name, value in shadow_trials.of_study(trial).items():
             self._storage.set_study_system_attr(self._study_id, name, value)
         params = chosen_params(trial, self.region.search_space)
         place = None if params is None else self._place(params)
-        if place is not None and _shadow_notes.asks_again(trial):
+        if place is not None and shadow_trials.asks_again(trial):
             shadow_id = self._asked_again(trial, place, samplers)
         else:
-            for position, value in _shadow_notes.rejected(trial):
+            for position, value in shadow_trials.rejected(trial):
                 self._create_rejected(position, value)
             shadow_id = self._create(
                 create_trial(
                     state=TrialState.RUNNING,
                     params=place or {},
                     distributions=self._space if place else {},
-                    system_attrs=_shadow_notes.of_trial(trial),
+                    system_attrs=shadow_trials.of_trial(trial),
                 )
             )
-        self._add(_Mirror(trial, params, _shadow_notes.rejected(trial), shadow_id))
+        self._add(_Mirror(trial, params, shadow_trials.rejected(trial), shadow_id))
 
     def _asked_again(self, trial: FrozenTrial, place: dict[str, Any], samplers: Samplers) -> int:
         """Let the sampler go through the choice of a raw trial once more; the shadow's number."""
-        rejected = _shadow_notes.rejected(trial)
+        rejected = shadow_trials.rejected(trial)
         for attempt, (position, value) in enumerate(rejected):
             again, _ = self.ask(samplers(trial.number, attempt))
             state = TrialState.PRUNED if value is None else TrialState.COMPLETE

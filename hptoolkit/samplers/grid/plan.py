@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.samplers._history import Key, point_key
+from hptoolkit.samplers.history import Key, point_key
 from hptoolkit.search_space.axis import Axis
 from hptoolkit.search_space.region import TOLERANCE, Array, Region
 

@@ -27,9 +27,9 @@ from linear_operator import to_linear_operator  # type: ignore[import-untyped]
 from scipy.optimize import minimize
 from torch import Tensor
 
-from hptoolkit.samplers._gp_evidence import Evidence
-from hptoolkit.samplers._gp_report import Fit
-from hptoolkit.samplers._gp_space import Kind, Layout
+from hptoolkit.samplers.gp.evidence import Evidence
+from hptoolkit.samplers.gp.features import Kind, Layout
+from hptoolkit.samplers.gp.report import Fit
 from hptoolkit.search_space.region import Array
 
 # Normal priors (mean, deviation) of log length-scales, in units of the region's span.

@@ -11,9 +11,9 @@ from optuna.study import Study
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._base import CoordinateSampler
-from hptoolkit.samplers._grid_plan import GridPlan, Points
-from hptoolkit.samplers._history import History
+from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.grid.plan import GridPlan, Points
+from hptoolkit.samplers.history import History
 from hptoolkit.search_space.region import Array, Region
 
 # Zooms of a sampler that was told nothing and therefore does not end.

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hptoolkit.samplers._history import Key, point_key
+from hptoolkit.samplers.history import Key, point_key
 from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 Point = tuple[int, ...]

@@ -14,10 +14,10 @@ from optuna.study import StudyDirection
 
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
-from hptoolkit.samplers._base import CoordinateSampler
-from hptoolkit.samplers._history import History
-from hptoolkit.samplers._shadow import Shadow
-from hptoolkit.samplers._shadow_notes import Rejected
+from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.history import History
+from hptoolkit.samplers.reparameterized.shadow import Shadow
+from hptoolkit.samplers.reparameterized.shadow_trials import Rejected
 from hptoolkit.search_space.polytope import bounding_box, project
 from hptoolkit.search_space.region import Array, Region
 

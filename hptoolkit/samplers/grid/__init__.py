@@ -1,0 +1,5 @@
+"""Grid search from coarse to fine."""
+
+from hptoolkit.samplers.grid.sampler import GridSampler
+
+__all__ = ["GridSampler"]
