@@ -20,8 +20,8 @@ import optuna
 from optuna.trial import TrialState, create_trial
 
 from hptoolkit import figures, stored
+from hptoolkit.attributes import DEFINITION, SAMPLER, SLICE
 from hptoolkit.figures.figure import Figure
-from hptoolkit.opening import DEFINITION, SAMPLER
 
 FOLDER = Path(__file__).parent.parent / "docs"
 # The README's figures: the file of the study, the figure's id, and its width in pixels.
@@ -42,7 +42,7 @@ def record(address: str, name: str) -> None:
         "direction": study.direction.name.lower(),
         "attributes": {
             key: study.user_attrs[key]
-            for key in (DEFINITION, SAMPLER, stored.SLICE)
+            for key in (DEFINITION, SAMPLER, SLICE)
             if key in study.user_attrs
         },
         "runs": [_row(trial) for trial in trials],

@@ -17,7 +17,6 @@ from optuna.study import Study
 from hptoolkit.summary import best_trial
 from hptoolkit.tracking.identity import study_uid
 
-LOST = "weights_lost"  # user attribute of a trial: why its weights could not be kept
 FOLDER = Path("studies/models")
 
 

@@ -50,7 +50,8 @@ def lr_range(
     from hptoolkit import default_study, definition
     from hptoolkit import storage as storages
     from hptoolkit.objective import check_batch
-    from hptoolkit.tracking.location import check_uri, database_file
+    from hptoolkit.storage.urls import database_file
+    from hptoolkit.tracking.location import check_uri
     from hptoolkit.training import data, set_up_device
 
     why = ""
@@ -171,8 +172,8 @@ def _draw(test: RangeTest, name: str, path: Path) -> None:
 
 
 def _log(defined: StudyDefinition, test: RangeTest, path: Path, mlflow: str | None) -> None:
+    from hptoolkit.storage.urls import redact
     from hptoolkit.tracking.single_run import log_run
-    from hptoolkit.urls import redact
 
     suggestion = test.suggestion
     problem = log_run(

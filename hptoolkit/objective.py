@@ -17,19 +17,23 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit import best_weights
+from hptoolkit.attributes import (
+    CONFIG,
+    DATA,
+    HISTORY,
+    IMAGES_PER_SECOND,
+    PRUNED_REASON,
+    SEED,
+    WEIGHTS_LOST,
+)
 from hptoolkit.coordinates.theory import effective_step
 from hptoolkit.definition import StudyDefinition
 from hptoolkit.errors import StorageError, UserError
-from hptoolkit.storage import PRUNED_REASON, SEED
 from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
 from hptoolkit.training.checkpoint import remove
 from hptoolkit.training.classifier import pack
 from hptoolkit.training.data import Split
 from hptoolkit.training.fingerprint import digest
-
-DATA = "data"  # user attribute of a trial: the images it saw
-HISTORY = "history"  # user attribute of a trial: its epochs
-CONFIG = "config"  # user attribute of a trial: what was trained, completely
 
 
 def check_batch(definition: StudyDefinition, data: Split) -> None:
@@ -120,7 +124,7 @@ class Objective:
         if reason:
             trial.set_user_attr(PRUNED_REASON, f"diverged: {reason}")
             raise optuna.TrialPruned(reason)
-        trial.set_user_attr("images_per_second", round(result.images_per_second, 1))
+        trial.set_user_attr(IMAGES_PER_SECOND, round(result.images_per_second, 1))
         if self.keep_weights:
             self._keep(trial, value, result, model, training)
         return value
@@ -139,7 +143,7 @@ class Objective:
         try:
             best_weights.keep(trial.study, trial.number, value, packed)
         except OSError as error:  # the result is good without its weights
-            trial.set_user_attr(best_weights.LOST, str(error))
+            trial.set_user_attr(WEIGHTS_LOST, str(error))
 
     def _train(
         self, trial: Trial, model: ModelConfig, training: TrainingConfig, seed: int

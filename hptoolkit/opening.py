@@ -11,17 +11,13 @@ from optuna.study import Study
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
+from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER
 from hptoolkit.definition import OwnObjective, StudyDefinition, differences, widened
 from hptoolkit.errors import UserError
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.sections import Search
 from hptoolkit.tracking.identity import study_uid
 
-DEFINITION = "definition"  # user attribute of a study: its resolved definition
-SAMPLER = "sampler"  # user attribute of a study: the name of its sampler
-
-# System attribute of a study: the version of what hptoolkit keeps with it and its trials.
-FORMAT = "hptoolkit:format"
 _FORMAT = 1
 
 # Seconds that another worker, which makes the study just now, has to write the definition.

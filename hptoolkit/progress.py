@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hptoolkit.attributes import COORDINATES, ERROR, OWNER, PRUNED_REASON
 from hptoolkit.notation import duration, metric, number, symbol
-from hptoolkit.samplers.base import COORDINATES
-from hptoolkit.storage import ERROR, OWNER, PRUNED_REASON
 
 if TYPE_CHECKING:
     from rich.console import Console

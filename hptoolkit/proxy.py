@@ -27,8 +27,8 @@ def proxy(
     """Serve a database to workers whose --storage is grpc://HOST:PORT, until it is interrupted."""
     from hptoolkit.errors import UserError
     from hptoolkit.storage import connect, is_url
-    from hptoolkit.storage.proxied import SCHEME, require_grpc
-    from hptoolkit.urls import redact
+    from hptoolkit.storage.grpc import SCHEME, require_grpc
+    from hptoolkit.storage.urls import redact
 
     if not is_url(storage) or storage.startswith(SCHEME):
         raise UserError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from hptoolkit import best_weights
+from hptoolkit.attributes import DATA, OUTCOME, WEIGHTS_LOST
 from hptoolkit.errors import first_line
 from hptoolkit.runner import used
 from hptoolkit.sections import Search
@@ -22,8 +23,6 @@ from hptoolkit.tracking import Tracker
 
 if TYPE_CHECKING:
     from hptoolkit.figures import Album
-
-OUTCOME = "outcome"  # user attribute of a study: how its last run ended
 
 
 def publish(
@@ -105,14 +104,14 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
 def _log_model(study: Study, tracker: Tracker) -> list[str]:
     """Hand the best trial's weights on, if its training left any here."""
     best = best_trial(study)
-    if best is None or "data" not in best.user_attrs:
+    if best is None or DATA not in best.user_attrs:
         return []  # an objective that is not the built-in one keeps no weights
     best_weights.tidy(study)
     weights = best_weights.of_best(study)
     if weights is not None:
         tracker.log_model(weights, best.number)
         return []
-    lost = best.user_attrs.get(best_weights.LOST, "it was trained elsewhere, or they were deleted")
+    lost = best.user_attrs.get(WEIGHTS_LOST, "it was trained elsewhere, or they were deleted")
     return [
         f"The best model is not logged: the weights of run {best.number} are not here ({lost})."
     ]

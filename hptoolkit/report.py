@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hptoolkit.attributes import SAMPLER
+
 if TYPE_CHECKING:
     from optuna.study import Study
     from rich.console import Console
@@ -156,7 +158,6 @@ def about(study: Study, defined: Search | None) -> str:
     from collections import Counter
 
     from hptoolkit.notation import symbol
-    from hptoolkit.opening import SAMPLER
 
     counts = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
     states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
@@ -189,7 +190,7 @@ def _refuse(options: list[str]) -> None:
 def _list(address: str, console: Console) -> None:
     from hptoolkit import stored
     from hptoolkit.runner import used
-    from hptoolkit.urls import redact
+    from hptoolkit.storage.urls import redact
 
     names = stored.names(address)
     if not names:

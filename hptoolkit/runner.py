@@ -21,13 +21,13 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hptoolkit.attributes import ERROR, OWNER, PRUNED_REASON
 from hptoolkit.errors import StorageError
 from hptoolkit.interrupts import Abandoned, Interrupts
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers.history import MAX_CRASHES
-from hptoolkit.storage.attributes import ERROR, OWNER, PRUNED_REASON
+from hptoolkit.storage.heartbeat import Watch
 from hptoolkit.storage.leases import Lease, Times, owner, put_back, take
-from hptoolkit.storage.watch import Watch
 
 # Seconds between two looks at the storage while others have to finish first: shortest, longest.
 _PAUSES = (0.02, 1.0)

@@ -9,13 +9,10 @@ from optuna.study import Study
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
+from hptoolkit.attributes import DEFINITION, SLICE
 from hptoolkit.definition import OwnObjective, StudyDefinition
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.opening import DEFINITION
-from hptoolkit.tracking.location import database_file
-from hptoolkit.urls import redact
-
-SLICE = "slice"  # user attribute of a study that is a slice: its lattice
+from hptoolkit.storage.urls import database_file, redact
 
 
 def names(address: str) -> list[str]:

@@ -95,7 +95,8 @@ def study(
     from hptoolkit import assembly
     from hptoolkit import storage as storages
     from hptoolkit.errors import UserError, nearest
-    from hptoolkit.tracking.location import check_uri, database_file
+    from hptoolkit.storage.urls import database_file
+    from hptoolkit.tracking.location import check_uri
     from hptoolkit.workers import engines
 
     console = Console(highlight=False)

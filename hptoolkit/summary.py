@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from hptoolkit.attributes import COORDINATES, GP_REPORT
 from hptoolkit.errors import UserError
 from hptoolkit.notation import metric, number, symbol
 from hptoolkit.runner import used
 from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
-from hptoolkit.samplers.base import COORDINATES
 from hptoolkit.storage import DEFAULT
-from hptoolkit.urls import redact
+from hptoolkit.storage.urls import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +98,7 @@ def model_lines(study: Study) -> list[str]:
         learned = study.sampler.report(study).sentence()
     except UserError:
         return []  # too few points
-    seconds = study.user_attrs.get("gp", {}).get("seconds")
+    seconds = study.user_attrs.get(GP_REPORT, {}).get("seconds")
     cost = "" if seconds is None else f" Choosing the last trial took {seconds:.2f} s."
     return [f"The GP: {learned}{cost}"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hptoolkit import stored
 from hptoolkit.errors import UserError
 from hptoolkit.publishing import catch_up
+from hptoolkit.storage.urls import redact
 from hptoolkit.tracking import Tracker, check_uri
-from hptoolkit.urls import redact
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -27,8 +27,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
 from hptoolkit import runner, storage
+from hptoolkit.attributes import LOST
 from hptoolkit.errors import UserError
-from hptoolkit.samplers.history import LOST
 from hptoolkit.storage import Lease, Times, leases
 from hptoolkit.storage.journal import JournalFile
 from tests.postgres import Server
@@ -44,7 +44,7 @@ TRIALS = 40
 TIMES = Times(beat=0.5, look=0.1, expiry=3.0)
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([__name__, "hptoolkit.storage.database", "alembic.script"])
+_CONTEXT.set_forkserver_preload([__name__, "hptoolkit.storage.rdb", "alembic.script"])
 
 Table = list[tuple[int, dict[str, Any], float | None]]
 

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from hptoolkit import UserError, storage
 from hptoolkit.errors import StorageError
-from hptoolkit.storage.database import Database
+from hptoolkit.storage.rdb import Database
 from tests.postgres import PASSWORD, Server
 
 
@@ -162,7 +162,7 @@ def test_a_database_that_fails_behind_the_proxy_is_one_sentence(postgres: Server
     pytest.importorskip("grpc")
     from optuna.storages._grpc.server import make_server
 
-    from hptoolkit.storage.proxied import Proxied
+    from hptoolkit.storage.grpc import Proxied
 
     server = make_server(Database(postgres.url("behind"), patience=0.5), "127.0.0.1", 13766)
     server.start()

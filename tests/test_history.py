@@ -6,7 +6,8 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from hptoolkit.samplers.history import LOST, MAX_CRASHES, History, Memory
+from hptoolkit.attributes import LOST
+from hptoolkit.samplers.history import MAX_CRASHES, History, Memory
 
 SPACE = {"x": IntDistribution(0, 3), "y": FloatDistribution(0.0, 1.0, step=0.5)}
 

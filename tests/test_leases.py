@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
 from hptoolkit import storage
+from hptoolkit.attributes import CLAIM, LEASE, LOST, SEED
 from hptoolkit.runner import run
-from hptoolkit.samplers.history import CLAIM, LEASE, LOST, History
+from hptoolkit.samplers.history import History
 from hptoolkit.storage import leases, machine
 from hptoolkit.storage.leases import Lease, Times, Watcher
 from tests import page
@@ -64,7 +65,7 @@ def test_a_trial_put_back_is_the_same_trial() -> None:
     study = optuna.create_study()
     trial = study.ask()
     x = trial.suggest_float("x", 0.0, 1.0)
-    trial.set_user_attr(storage.SEED, 7)
+    trial.set_user_attr(SEED, 7)
     storage.put_back(study, trial._trial_id)
     storage.put_back(study, trial._trial_id)
     assert [t.state for t in study.trials] == [TrialState.WAITING]

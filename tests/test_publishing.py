@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from hptoolkit import best_weights, publishing, stored, summary
+from hptoolkit.attributes import OUTCOME
 from hptoolkit.figures import make
 from hptoolkit.tracking import Tracker
 from hptoolkit.training import ModelConfig, checkpoint, data
@@ -234,7 +235,7 @@ def test_a_study_whose_figures_fail_ends_all_the_same(
     ended = summary.as_json(study, "", "done")
     (note,) = publishing.publish(study, None, ended, None, interrupted=False)
     assert note == "The study's figures could not be drawn (OSError: full)."
-    assert study.user_attrs[publishing.OUTCOME]["stopped_because"] == "done"
+    assert study.user_attrs[OUTCOME]["stopped_because"] == "done"
 
 
 def test_a_figure_s_file_is_plotly_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

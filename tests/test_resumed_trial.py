@@ -13,9 +13,10 @@ from optuna.pruners import BasePruner, ThresholdPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit import definition
+from hptoolkit.attributes import HISTORY, PRUNED_REASON, SEED
 from hptoolkit.errors import StorageError
-from hptoolkit.objective import HISTORY, Objective, checkpoint_file
-from hptoolkit.storage import PRUNED_REASON, SEED, checkpoint_folder
+from hptoolkit.objective import Objective, checkpoint_file
+from hptoolkit.storage import checkpoint_folder
 from hptoolkit.training import EpochReport, data
 from hptoolkit.training.data import Split
 

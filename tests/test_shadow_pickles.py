@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, PartialFixedSampler
 from optuna.trial import FrozenTrial, TrialState
 
 import hptoolkit as hpt
-from hptoolkit.samplers.reparameterized.shadow_trials import OF_STUDY, OF_TRIAL, REPLAY
+from hptoolkit.attributes import OF_STUDY, OF_TRIAL, REPLAY
 from tests import page
 
 pytest.importorskip("cmaes")

@@ -19,6 +19,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hptoolkit import UserError, assembly, definition, opening, storage
+from hptoolkit.attributes import DEFINITION, FORMAT
 
 # A study small enough for a test: two epochs at width 2.
 QUICK = ["digits", "--set", "training.epochs=2", "--set", "model.width=2", "--mlflow", "off"]
@@ -111,7 +112,7 @@ def test_another_definition_is_refused_and_a_wider_one_accepted(tmp_path: Path) 
 def test_a_study_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
     study = stored(tmp_path, "digits-random")
-    study._storage.set_study_system_attr(study._study_id, opening.FORMAT, 99)
+    study._storage.set_study_system_attr(study._study_id, FORMAT, 99)
     with pytest.raises(UserError, match=r"newer version of hptoolkit \(format 99"):
         opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
 
@@ -122,7 +123,7 @@ def test_a_study_that_another_worker_makes_just_now_is_joined(tmp_path: Path) ->
     there = storage.connect(arguments[4])
     made = optuna.create_study(storage=there, study_name="digits-random", direction="maximize")
     identity = {**arguments[0].identity("random"), "seed": 7}
-    late = threading.Timer(0.5, made.set_user_attr, (opening.DEFINITION, identity))
+    late = threading.Timer(0.5, made.set_user_attr, (DEFINITION, identity))
     late.start()
     with pytest.raises(UserError, match="seed was 7 and is 0"):
         opening.open_study(*arguments, fresh=False, raw=False)
@@ -135,7 +136,7 @@ def test_a_study_whose_maker_was_killed_at_once_is_taken_over(tmp_path: Path) ->
     optuna.create_study(storage=there, study_name="digits-random", direction="maximize")
     study = opening.open_study(*arguments, fresh=False, raw=False)
     assert study.study_name == "digits-random"
-    assert opening.DEFINITION in study.user_attrs
+    assert DEFINITION in study.user_attrs
     # With trials it is somebody else's.
     optuna.create_study(storage=there, study_name="digits-random-2", direction="maximize").ask()
     with pytest.raises(UserError, match="that hptoolkit did not make"):

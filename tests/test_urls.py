@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hptoolkit.urls import redact, scrub
+from hptoolkit.storage.urls import redact, scrub
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,12 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from hptoolkit.attributes import COORDINATES, HISTORY, PRUNED_REASON, SAMPLER, SEED, SLICE
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.errors import UserError
 from hptoolkit.figures.view import Run, Step, StudyView
-from hptoolkit.opening import SAMPLER
-from hptoolkit.samplers.base import COORDINATES
 from hptoolkit.sections import Search
-from hptoolkit.storage import PRUNED_REASON, SEED
 
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -38,7 +36,7 @@ def read(study: Study, definition: Search | None) -> StudyView:
     maximize = study.direction.name == "MAXIMIZE"
     metric = definition.goal.name if definition else "value"
     runs = [_run(t, coordinates, metric) for t in trials if _ran(t, space)]
-    kept = study.user_attrs.get("slice")
+    kept = study.user_attrs.get(SLICE)
     return StudyView(
         name=study.study_name,
         metric=metric,
@@ -138,7 +136,7 @@ def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
 
 
 def _curve(trial: FrozenTrial, metric: str) -> tuple[tuple[int, float], ...]:
-    history = trial.user_attrs.get("history")
+    history = trial.user_attrs.get(HISTORY)
     if isinstance(history, list):
         return tuple(
             (int(e["epoch"]), float(e[metric]))

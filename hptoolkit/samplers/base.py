@@ -19,14 +19,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from hptoolkit.attributes import CLAIM, COORDINATES
 from hptoolkit.errors import UserError
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
-from hptoolkit.samplers.history import CLAIM
 from hptoolkit.samplers.search import CoordinateSearch
 from hptoolkit.search_space.axis import random_value
 from hptoolkit.search_space.region import SearchSpace
-
-COORDINATES = "coordinates"  # user attribute of every trial: its coordinates, by axis
 
 
 class StudyExhausted(RuntimeError):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.samplers.history import CLAIM, LEASE
+from hptoolkit.attributes import CLAIM, LEASE
 
 # Seconds that a trial waits for an earlier one to announce its choice: its worker may be dead. One
 # with a lease is put back by those who watch it (hptoolkit.storage.leases), after a minute or so.

@@ -12,14 +12,9 @@ from typing import Any
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hptoolkit.attributes import CLAIM, LOST
 from hptoolkit.search_space.axis import rounded
 from hptoolkit.search_space.region import SearchSpace
-
-# System attributes of a trial: the parameters a sampler chose, written before the trial starts, so
-# that other workers see them; who runs it; and those who ran it before and have gone.
-CLAIM = "hptoolkit:params"
-LEASE = "hptoolkit:lease"
-LOST = "hptoolkit:lost"
 
 # A point that crashed this often, or whose process did, is given up: worse than any other.
 MAX_CRASHES = 3

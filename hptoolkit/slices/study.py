@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from hptoolkit import definition, stored
 from hptoolkit import storage as storages
+from hptoolkit.attributes import SLICE
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.definition import OwnObjective, StudyDefinition
 from hptoolkit.errors import UserError, nearest
@@ -95,13 +96,14 @@ def open_slice(plan: Plan, address: str, *, fresh: bool) -> Study:
     )
     kind = _kind(plan.chosen.names)
     study = open_study(plan.defined, kind, sampler, NopPruner(), address, fresh=fresh, raw=False)
-    study.set_user_attr(stored.SLICE, json.loads(json.dumps(asdict(plan.chosen))))
+    study.set_user_attr(SLICE, json.loads(json.dumps(asdict(plan.chosen))))
     return study
 
 
 def check_mlflow(mlflow: str | None) -> None:
     """Raise UserError for a tracking URI at which nothing can be logged."""
-    from hptoolkit.tracking.location import check_uri, database_file
+    from hptoolkit.storage.urls import database_file
+    from hptoolkit.tracking.location import check_uri
 
     if mlflow != "off" and (file := database_file(check_uri(mlflow))) is not None:
         storages.check_writable(file, "--mlflow")
@@ -198,7 +200,7 @@ def _kept(defined: Search, pair: tuple[str, str], address: str) -> Slice | None:
     found = storages.latest(f"{defined.name}-{_kind(pair)}", stored.names(address))
     if found is None:
         return None
-    kept = stored.load(address, found).user_attrs.get(stored.SLICE)
+    kept = stored.load(address, found).user_attrs.get(SLICE)
     if not isinstance(kept, dict):
         return None
     levels = (int(kept["levels"][0]), int(kept["levels"][1]))

@@ -10,16 +10,11 @@ from hptoolkit.storage.address import (
     latest,
     usable,
 )
-from hptoolkit.storage.attributes import ERROR, OWNER, PRUNED_REASON, SEED
-from hptoolkit.storage.connection import connect
+from hptoolkit.storage.connect import connect
 from hptoolkit.storage.leases import Lease, Times, owner, put_back, put_back_orphans
 
 __all__ = [
     "DEFAULT",
-    "ERROR",
-    "OWNER",
-    "PRUNED_REASON",
-    "SEED",
     "Lease",
     "Times",
     "check",

@@ -12,8 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hptoolkit.errors import UserError, first_line
-from hptoolkit.tracking.location import database_file
-from hptoolkit.urls import redact, scrub
+from hptoolkit.storage.urls import database_file, redact, scrub
 
 DEFAULT = "studies/studies.log"
 

@@ -24,7 +24,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.storage.attributes import BEAT, ERROR, LEASE, LOST, OWNER
+from hptoolkit.attributes import BEAT, ERROR, LEASE, LOST, OWNER
 from hptoolkit.storage.machine import is_gone, started, this_machine
 
 # Trials are run again this often because their owner has gone.

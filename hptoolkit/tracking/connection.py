@@ -6,7 +6,8 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from hptoolkit.tracking.location import database_file, is_database
+from hptoolkit.storage.urls import database_file
+from hptoolkit.tracking.location import is_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

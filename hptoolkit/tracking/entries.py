@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
-from hptoolkit.urls import redact
+from hptoolkit.storage.urls import redact
 
 _LONGEST_KEY, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 8000
 _LARGEST = sys.float_info.max

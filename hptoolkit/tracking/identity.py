@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.attributes import DEFINITION, STUDY_UID
 from hptoolkit.tracking.records import milliseconds
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-STUDY_UID = "hptoolkit:uid"  # user attribute of a study: its identity
-STUDY_DEFINITION = "definition"  # user attribute of a study: its resolved definition
 
 _PROPOSED = f"{STUDY_UID}:"  # followed by the time and the identity that a process proposed
 # Seconds, and writes of the length of its own, after which a database shows what others proposed.
@@ -45,7 +44,7 @@ def study_identity(study: Study) -> StudyIdentity:
     """What a study's run is made from. A study of a foreign program is given an identity."""
     uid = study_uid(study)
     trials = study.get_trials(deepcopy=False)
-    definition = study.user_attrs.get(STUDY_DEFINITION)
+    definition = study.user_attrs.get(DEFINITION)
     # The name too: a copied study has the attributes of the first one.
     name = re.sub(r"[^\w.-]", "_", study.study_name)
     return StudyIdentity(

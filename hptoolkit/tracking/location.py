@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 from hptoolkit.errors import UserError, nearest
-from hptoolkit.urls import redact
+from hptoolkit.storage.urls import database_file, redact, scheme
 
 DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
 
@@ -22,20 +21,14 @@ def check_uri(uri: str | None) -> str:
     """
     if uri is None:
         return DEFAULT_URI
-    scheme = _scheme(uri)
-    if scheme not in _SERVERS + _DATABASES or (scheme == "sqlite" and database_file(uri) is None):
-        hint = nearest(scheme, _SERVERS + _DATABASES)
+    kind = scheme(uri)
+    if kind not in _SERVERS + _DATABASES or (kind == "sqlite" and database_file(uri) is None):
+        hint = nearest(kind, _SERVERS + _DATABASES)
         raise UserError(
             f"{redact(uri)!r} is not the address of an MLflow store: expected a server such as "
             f"http://host:5000 or a database such as {DEFAULT_URI}; {hint}."
         )
     return uri
-
-
-def database_file(uri: str) -> Path | None:
-    """The file of an SQLite URI, None for another address."""
-    path = uri.partition(":///")[2].partition("?")[0]
-    return Path(path).absolute() if _scheme(uri) == "sqlite" and path else None
 
 
 def absolute(uri: str) -> str:
@@ -49,7 +42,7 @@ def absolute(uri: str) -> str:
 
 def is_database(uri: str) -> bool:
     """Whether MLflow opens the address itself by SQL instead of asking a server."""
-    return _scheme(uri) in _DATABASES
+    return scheme(uri) in _DATABASES
 
 
 def ui_command(uri: str | None = None) -> str:
@@ -58,7 +51,3 @@ def ui_command(uri: str | None = None) -> str:
     if is_database(uri):
         return f"mlflow ui --backend-store-uri {shlex.quote(redact(uri))}"
     return redact(uri)
-
-
-def _scheme(uri: str) -> str:
-    return uri.partition(":")[0].partition("+")[0]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.attributes import COORDINATES, DATA, HISTORY, SEED
+from hptoolkit.storage.urls import redact
 from hptoolkit.tracking.data_sets import DataSet, data_sets
 from hptoolkit.tracking.entries import Point, as_text, coordinate_metrics, params, points, tags
-from hptoolkit.urls import redact
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -32,7 +33,7 @@ BEST_MODEL = "hptoolkit.best_model"  # tag of a study's run: the number of its m
 MODEL_ID = "hptoolkit.best_model_id"  # tag of a study's run: its model
 
 # User attributes with a projection of their own.
-_PROJECTED = {"coordinates", "data", "history", "seed"}
+_PROJECTED = {COORDINATES, DATA, HISTORY, SEED}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def trial_record(trial: FrozenTrial) -> Record:
         for key, value in attributes.items()
         if key not in _PROJECTED and not key.startswith("hptoolkit:")
     }
-    coordinates = attributes.get("coordinates")
+    coordinates = attributes.get(COORDINATES)
     values = (trial.values or []) if trial.state.name == "COMPLETE" else []
     names = ["objective"] if len(values) == 1 else [f"objective/{i}" for i in range(len(values))]
     single = {
@@ -71,7 +72,7 @@ def trial_record(trial: FrozenTrial) -> Record:
         **dict(zip(names, values, strict=True)),
     }
     texts = {key: as_text(value) for key, value in others.items() if isinstance(value, str | bool)}
-    seed = {"seed": attributes["seed"]} if "seed" in attributes else {}
+    seed = {"seed": attributes[SEED]} if SEED in attributes else {}
     return Record(
         name=f"trial {trial.number}",
         status=STATUS[trial.state.name],
@@ -84,7 +85,7 @@ def trial_record(trial: FrozenTrial) -> Record:
             | {TRIAL_NUMBER: str(trial.number), "optuna.trial_state": trial.state.name}
             | ({"coordinates": json.dumps(coordinates)} if coordinates else {})
         ),
-        data_sets=data_sets(attributes.get("data")),
+        data_sets=data_sets(attributes.get(DATA)),
     )
 
 
@@ -157,7 +158,7 @@ def _curves(trial: FrozenTrial, start: int, end: int) -> list[Point]:
 
 
 def _epochs(trial: FrozenTrial) -> Sequence[tuple[int, Mapping[str, Any]]]:
-    history = trial.user_attrs.get("history")
+    history = trial.user_attrs.get(HISTORY)
     if not isinstance(history, list):
         reported = sorted(trial.intermediate_values.items())
         return [(step, {"intermediate_value": value}) for step, value in reported]

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hptoolkit.errors import first_line
+from hptoolkit.storage.urls import redact, scrub
 from hptoolkit.tracking.identity import study_identity
 from hptoolkit.tracking.location import absolute, check_uri
 from hptoolkit.tracking.process import StoreProcess
@@ -29,7 +30,6 @@ from hptoolkit.tracking.records import (
     trial_record,
 )
 from hptoolkit.tracking.store import RejectedError
-from hptoolkit.urls import redact, scrub
 
 if TYPE_CHECKING:
     from optuna.study import Study

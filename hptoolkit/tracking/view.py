@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from hptoolkit.attributes import IMAGES_PER_SECOND
 from hptoolkit.tracking.records import TRIAL_NUMBER, UID, Record
 
 _TAG = "mlflow.sharedViewState."
 _COORDINATE = "coordinates/"
 _FIRST = ("objective",)
 _PIXELS = 5  # of a letter
-_LAST = ("images_per_second",)
+_LAST = (IMAGES_PER_SECOND,)
 
 
 def key(uid: str) -> str:

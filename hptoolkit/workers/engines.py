@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from hptoolkit.attributes import OWNER
 from hptoolkit.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Here:
         self._device = device
 
     def owns(self, trial: FrozenTrial) -> bool:
-        from hptoolkit.storage import OWNER, owner
+        from hptoolkit.storage import owner
 
         return trial.user_attrs.get(OWNER) == owner()
 

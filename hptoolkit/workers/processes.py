@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.attributes import OWNER
 from hptoolkit.errors import StorageError, UserError, first_line
 from hptoolkit.runner import Ending
-from hptoolkit.storage import OWNER
-from hptoolkit.urls import scrub
+from hptoolkit.storage.urls import scrub
 from hptoolkit.workers.job import Job, see_only, work
 from hptoolkit.workers.places import Place
 from hptoolkit.workers.signals import blocked, ignore, interrupted, noted

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from hptoolkit.errors import UserError, first_line
 from hptoolkit.runner import Ending
 from hptoolkit.storage import is_url
-from hptoolkit.tracking.location import absolute, database_file
-from hptoolkit.urls import scrub
+from hptoolkit.storage.urls import database_file, scrub
+from hptoolkit.tracking.location import absolute
 from hptoolkit.workers.job import Job, work
 from hptoolkit.workers.signals import interrupted, noted
 

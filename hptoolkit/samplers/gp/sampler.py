@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from hptoolkit.attributes import GP_REPORT
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
 from hptoolkit.samplers.base import CoordinateSampler
@@ -28,8 +29,6 @@ from hptoolkit.search_space.region import Array, Region, SearchSpace
 if TYPE_CHECKING:
     from hptoolkit.samplers.gp.model import Parameters
 
-# Study user attribute with the latest report, and the seconds that the choice of a trial took.
-REPORT = "gp"
 
 # A fit needs this many points.
 _FEWEST = 2
@@ -125,7 +124,7 @@ class GPSampler(CoordinateSampler):
             report = asdict(self._summary(region, evidence, history))
             report["interval"] = list(report["interval"])
             report["seconds"] = round(time.perf_counter() - began, 3)
-            study._storage.set_study_user_attr(study._study_id, REPORT, report)
+            study._storage.set_study_user_attr(study._study_id, GP_REPORT, report)
         return params
 
     def _models(self, history: History, evidence: Evidence) -> bool:

@@ -11,13 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-# What was proposed before and lay outside the region, what the sampler wrote into its study, and
-# the prefix of what it wrote into its trial.
-REJECTED = "hptoolkit:rejected"
-OF_STUDY = "hptoolkit:inner_study"
-OF_TRIAL = "hptoolkit:inner:"
-# Of a trial that has to be asked for again: the numbers of those that were not finished then.
-REPLAY = "hptoolkit:replay"
+from hptoolkit.attributes import OF_STUDY, OF_TRIAL, REJECTED, REPLAY
 
 # The names that CmaEsSampler and its variants use; Optuna's other samplers pickle nothing.
 _CMAES = ("cma:", "sepcma:", "cmawm:")

@@ -9,7 +9,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import GrpcStorageProxy
 
 from hptoolkit.errors import StorageError, UserError, first_line
-from hptoolkit.storage.patience import PATIENCE, patient
+from hptoolkit.storage.retry import PATIENCE, patient
 
 SCHEME = "grpc://"
 DEFAULT_PORT = 13000
@@ -30,7 +30,7 @@ class Proxied(GrpcStorageProxy):
     """The storage at grpc://HOST[:PORT], which `python -m hptoolkit.proxy` serves.
 
     Operations are tried again for `patience` seconds while the proxy cannot be reached, as those of
-    `hptoolkit.storage.database.Database` are.
+    `hptoolkit.storage.rdb.Database` are.
 
     Raises:
         UserError: The address is no host and port, grpcio is missing, or nobody answers there.

@@ -20,8 +20,8 @@ from sqlalchemy.exc import (
 )
 
 from hptoolkit.errors import StorageError, UserError
-from hptoolkit.storage.patience import PATIENCE, patient
-from hptoolkit.urls import redact
+from hptoolkit.storage.retry import PATIENCE, patient
+from hptoolkit.storage.urls import redact
 
 # The driver taken where an address names none, and what installs it.
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}

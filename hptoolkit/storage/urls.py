@@ -1,8 +1,9 @@
-"""Addresses of stores and servers, made fit for a screen or a log: without their credentials."""
+"""Addresses of stores and servers, and what may be shown of them: no credentials."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -35,6 +36,17 @@ def scrub(text: str, url: str) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, HIDDEN) if secret else text
     return text
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of an SQLite URI, None for another address."""
+    path = uri.partition(":///")[2].partition("?")[0]
+    return Path(path).absolute() if scheme(uri) == "sqlite" and path else None
+
+
+def scheme(uri: str) -> str:
+    """What a URI begins with, without a driver: `postgresql` of `postgresql+psycopg://…`."""
+    return uri.partition(":")[0].partition("+")[0]
 
 
 def _spans(url: str) -> list[tuple[int, int]]:

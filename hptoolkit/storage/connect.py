@@ -20,11 +20,11 @@ def connect(address: str) -> BaseStorage:
     check(address)
     with usable(address):
         if address.startswith("grpc://"):
-            from hptoolkit.storage.proxied import Proxied
+            from hptoolkit.storage.grpc import Proxied
 
             return Proxied(address)
         if is_url(address):
-            from hptoolkit.storage.database import Database
+            from hptoolkit.storage.rdb import Database
 
             return Database(address)
         from optuna.storages import JournalStorage
