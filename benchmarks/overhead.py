@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 
 import hptoolkit as hpt
-from hptoolkit.runner import run
+from hptoolkit.execution.worker import run
 from hptoolkit.storage import connect
 from hptoolkit.tracking import Tracker
 

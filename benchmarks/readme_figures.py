@@ -19,9 +19,10 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from hptoolkit import figures, stored
 from hptoolkit.attributes import DEFINITION, SAMPLER, SLICE
-from hptoolkit.figures.figure import Figure
+from hptoolkit.execution import studies
+from hptoolkit.reporting import figures
+from hptoolkit.reporting.figures.figure import Figure
 
 FOLDER = Path(__file__).parent.parent / "docs"
 # The README's figures: the file of the study, the figure's id, and its width in pixels.
@@ -35,7 +36,7 @@ _KEPT = ("seed", "history", "pruned_reason", "coordinates", "images_per_second")
 
 def record(address: str, name: str) -> None:
     """Write a study's finished runs, its definition and its sampler to docs/data/NAME.json."""
-    study = stored.load(address, name)
+    study = studies.load(address, name)
     trials = [trial for trial in study.trials if trial.state.is_finished() and trial.params]
     content = {
         "study": name,
@@ -61,7 +62,7 @@ def study_of(path: Path) -> optuna.Study:
     study = optuna.create_study(study_name=content["study"], direction=content["direction"])
     for key, value in content["attributes"].items():
         study.set_user_attr(key, value)
-    definition = stored.definition_of(study)
+    definition = studies.definition_of(study)
     if definition is None or definition.distributions is None:
         raise SystemExit(f"{path} keeps no definition with a search space.")
     for row in content["runs"]:
@@ -82,7 +83,7 @@ def draw() -> None:
     for name, figure_id, width in SHOWN:
         path = FOLDER / "data" / f"{name}.json"
         study = study_of(path)
-        drawn, notes = figures.draw(study, stored.definition_of(study))
+        drawn, notes = figures.draw(study, studies.definition_of(study))
         figure = next((figure for figure in drawn if figure.id == figure_id), None)
         if figure is None:
             raise SystemExit(f"{path} has no figure {figure_id}: {' '.join(notes)}")

@@ -14,7 +14,8 @@ import os
 import sys
 from pathlib import Path
 
-from hptoolkit import Coordinates, definition
+from hptoolkit import Coordinates
+from hptoolkit.config.load import load_study
 from hptoolkit.training import data, set_up_device, train
 
 # Powers of two along each axis, from the start.
@@ -28,7 +29,7 @@ POWERS = {
 def main(path: Path) -> None:
     """Train at every point of the lattice and write the table, atomically."""
     device = set_up_device("cpu")
-    defined = definition.load("digits")
+    defined = load_study("digits")
     split = data.split(data.load("digits"), defined.data)
     coordinates = Coordinates(*POWERS)
     start = coordinates.from_raw({name: float(defined.start[name]) for name in coordinates.names})

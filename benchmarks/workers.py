@@ -4,7 +4,7 @@
 
 The objective is trivial: two parameters, no training. First, 1, 2, 4 and 8 processes share a new
 study of `--trials` trials, on a journal file and on a PostgreSQL server of its own (Debian's
-package), ours (`hptoolkit.runner.run` with RandomSampler) and Optuna's (`study.optimize` with
+package), ours (`execution.worker.run` with RandomSampler) and Optuna's (`study.optimize` with
 RandomSampler) in turn; the clock runs from when all have opened the study to the last one's end.
 Then, one worker's milliseconds a trial, with so many trials stored before.
 """
@@ -32,7 +32,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
-from hptoolkit.runner import run
+from hptoolkit.execution.worker import run
 from hptoolkit.storage import connect, is_url
 from tests import postgres
 
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stored", type=int, nargs="*", default=[10, 100, 1000, 10_000])
     arguments = parser.parse_args()
-    multiprocessing.set_forkserver_preload(["__main__", "hptoolkit.runner"])
+    multiprocessing.set_forkserver_preload(["__main__", "hptoolkit.execution.worker"])
     kinds = ["file"] + (["PostgreSQL"] if postgres.binaries() else [])
     with addresses() as new:
         print("storage     workers  ours, trials/s   Optuna's, trials/s   ours/Optuna's")

@@ -1,7 +1,7 @@
 """Faults done to workers and storages on purpose, and what is left of the study afterwards.
 
 Used by tests/test_faults.py with few repetitions, and by benchmarks/faults.py with all of them.
-Workers are processes of their own that call `hptoolkit.runner.run`; they are forked from a server
+Workers are processes of their own that call `execution.worker.run`; they are forked from a server
 that has imported everything, so that the kills hit their work and not their imports.
 """
 
@@ -26,9 +26,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
-from hptoolkit import runner, storage
+from hptoolkit import storage
 from hptoolkit.attributes import LOST
 from hptoolkit.errors import UserError
+from hptoolkit.execution import worker
 from hptoolkit.storage import Lease, Times, leases
 from hptoolkit.storage.journal import JournalFile
 from tests.postgres import Server
@@ -126,7 +127,7 @@ def table(study: optuna.Study) -> Table:
 def undisturbed(kind: str) -> Table:
     """What one worker makes of the study when nothing happens."""
     study = optuna.create_study(sampler=sampler(kind), direction="maximize")
-    runner.run(study, lambda t: objective(t, 0.0), trials=TRIALS, listener=_Silent())
+    worker.run(study, lambda t: objective(t, 0.0), trials=TRIALS, listener=_Silent())
     return table(study)
 
 
@@ -145,7 +146,7 @@ def work(address: str, name: str, kind: str, fate: Callable[[], None] | None, an
     try:
         study = opened(address, name, kind)
         storage.put_back_orphans(study)
-        ending = runner.run(study, objective, trials=TRIALS, listener=_Silent(), times=TIMES)
+        ending = worker.run(study, objective, trials=TRIALS, listener=_Silent(), times=TIMES)
         answer.send(ending.reason)
     except UserError as error:
         answer.send(f"Error: {error}")

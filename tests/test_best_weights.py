@@ -7,7 +7,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hptoolkit import best_weights, summary
+from hptoolkit.execution import best_weights
+from hptoolkit.samplers.incumbent import best_trial
 from hptoolkit.training import checkpoint
 
 
@@ -106,7 +107,7 @@ def test_many_processes_end_with_the_best(tmp_path: Path) -> None:
     assert not errors
     study = connect()
     best_weights.tidy(study)
-    best = summary.best_trial(study)
+    best = best_trial(study)
     assert best is not None
     assert best.value == 31 / 32
     assert numbers() == [best.number]

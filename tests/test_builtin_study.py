@@ -5,8 +5,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hptoolkit import UserError, definition
-from hptoolkit.builtin_study import axes_for, prepare, symmetry_of
+from hptoolkit import UserError
+from hptoolkit.config.load import load_study
+from hptoolkit.execution.builtin_study import axes_for, prepare, symmetry_of
 from hptoolkit.training import data
 from tests.test_study_command import run
 
@@ -20,7 +21,7 @@ NONE = {"seed": None, "vary": None, "pruner": None, "trials": None}
 
 def test_all_but_norms_and_classifier_are_scale_invariant() -> None:
     """Page's network, width 8, one channel: 8 convolutions by hand, of 103,800 parameters."""
-    defined = definition.load("digits")
+    defined = load_study("digits")
     split = data.split(data.load("digits"), defined.data)
     symmetry = symmetry_of(defined, split)
     c = 8
@@ -34,7 +35,7 @@ def test_all_but_norms_and_classifier_are_scale_invariant() -> None:
 
 def test_auto_axes_follow_the_optimizer() -> None:
     def axes(optimizer: str, *, normalized: bool = True) -> tuple[str, ...]:
-        defined = definition.load("digits", [f"training.optimizer={optimizer}"])
+        defined = load_study("digits", [f"training.optimizer={optimizer}"])
         return axes_for(defined, normalized=normalized)
 
     assert axes("nesterov") == ("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay")
@@ -44,7 +45,7 @@ def test_auto_axes_follow_the_optimizer() -> None:
     alone = "search_space={lr={low=0.01, high=1.0, log=true}}"
     lbfgs = ["training.optimizer=lbfgs", alone, "coordinates={}", "start={}", "coord={}"]
     with pytest.raises(UserError, match="knows no axes for the optimizer 'lbfgs'"):
-        axes_for(definition.load("digits", lbfgs), normalized=True)
+        axes_for(load_study("digits", lbfgs), normalized=True)
 
 
 def test_coordinates_from_the_command_line_replace_the_definitions() -> None:

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from optuna_dashboard import get_note, save_note
 from plotly.subplots import make_subplots
 
-from hptoolkit import dashboard
-from hptoolkit.figures import Album, Figure, make
+from hptoolkit.reporting import dashboard
+from hptoolkit.reporting.figures import Album, Figure, make
 from tests.page import COORDINATES, SEARCH_SPACE, START, objective
 
 

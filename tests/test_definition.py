@@ -5,7 +5,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from hptoolkit import UserError, definition
+from hptoolkit import UserError
+from hptoolkit.config.compare import differences, widened
+from hptoolkit.config.load import load_study
 
 MINIMAL = """
 [data]
@@ -27,14 +29,14 @@ def minimal(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar10-small"])
 def test_shipped_definitions_begin_where_page_did(name: str) -> None:
-    defined = definition.load(name)
+    defined = load_study(name)
     assert defined.start == {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}
     point = defined.region().describe(defined.start)
     assert point["lr*weight_decay/(1-momentum)"] == pytest.approx(0.00002)
 
 
 def test_pages_study_is_his() -> None:
-    defined = definition.load("cifar10")
+    defined = load_study("cifar10")
     assert (defined.model.width, defined.training.epochs, defined.training.batch_size) == (
         64,
         24,
@@ -43,7 +45,7 @@ def test_pages_study_is_his() -> None:
 
 
 def test_types_follow_the_training_fields(minimal: str) -> None:
-    defined = definition.load(minimal)
+    defined = load_study(minimal)
     assert defined.name == "mine"
     assert defined.distributions == {
         "lr": optuna.distributions.FloatDistribution(0.001, 1.0, log=True),
@@ -54,7 +56,7 @@ def test_types_follow_the_training_fields(minimal: str) -> None:
 
 
 def test_any_field_can_be_overridden(minimal: str) -> None:
-    defined = definition.load(
+    defined = load_study(
         minimal,
         [
             "training.epochs=7",
@@ -108,73 +110,73 @@ def test_any_field_can_be_overridden(minimal: str) -> None:
 )
 def test_bad_fields(minimal: str, override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        definition.load(minimal, [override])
+        load_study(minimal, [override])
 
 
 def test_momentum_of_one_is_no_logarithm() -> None:
     with pytest.raises(UserError, match=r"lets momentum be 1\.0: Input should be less than 1"):
-        definition.load("digits", ["search_space.momentum.high=1.0"])
+        load_study("digits", ["search_space.momentum.high=1.0"])
 
 
 def test_a_parameter_that_the_optimizer_ignores_is_not_searched() -> None:
     with pytest.raises(UserError, match="names momentum, which the optimizer 'adagrad' does not"):
-        definition.load("digits", ["training.optimizer=adagrad"])
-    definition.load("digits", ["training.optimizer=muon"])
+        load_study("digits", ["training.optimizer=adagrad"])
+    load_study("digits", ["training.optimizer=muon"])
 
 
 def test_unknown_study_names_the_nearest() -> None:
     with pytest.raises(UserError, match="'digitz': did you mean 'digits'"):
-        definition.load("digitz")
+        load_study("digitz")
 
 
 def test_not_toml(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text("[data\nname=1")
     with pytest.raises(UserError, match=r"broken\.toml is not a valid TOML file"):
-        definition.load(str(path))
+        load_study(str(path))
     with pytest.raises(UserError, match="There is no file"):
-        definition.load(str(tmp_path / "absent.toml"))
+        load_study(str(tmp_path / "absent.toml"))
 
 
 def test_a_missing_section_is_named(tmp_path: Path) -> None:
     path = tmp_path / "part.toml"
     path.write_text(MINIMAL.replace("[training]\nepochs = 2\n", ""))
     with pytest.raises(UserError, match="'training' is missing"):
-        definition.load(str(path))
+        load_study(str(path))
 
 
 def test_differences_and_widening(minimal: str) -> None:
-    before = definition.load(minimal)
-    longer = definition.load(minimal, ["training.epochs=3"])
-    assert definition.differences(before.identity("coord"), longer.identity("coord")) == [
+    before = load_study(minimal)
+    longer = load_study(minimal, ["training.epochs=3"])
+    assert differences(before.identity("coord"), longer.identity("coord")) == [
         "training.epochs was 2 and is 3"
     ]
-    assert not definition.widened(before, longer, "coord")
-    wider = definition.load(minimal, ["search_space.lr.high=2.0"])
-    assert definition.widened(before, wider, "coord")
-    assert not definition.widened(wider, before, "coord")
-    linear = definition.load(minimal, ["search_space.lr.log=false"])
-    assert not definition.widened(before, linear, "coord")
+    assert not widened(before, longer, "coord")
+    wider = load_study(minimal, ["search_space.lr.high=2.0"])
+    assert widened(before, wider, "coord")
+    assert not widened(wider, before, "coord")
+    linear = load_study(minimal, ["search_space.lr.log=false"])
+    assert not widened(before, linear, "coord")
 
 
 def test_budget_and_description_do_not_make_another_study(minimal: str) -> None:
-    before = definition.load(minimal)
-    after = definition.load(minimal, ["description='new'"], trials=7)
-    assert definition.differences(before.identity("coord"), after.identity("coord")) == []
+    before = load_study(minimal)
+    after = load_study(minimal, ["description='new'"], trials=7)
+    assert differences(before.identity("coord"), after.identity("coord")) == []
 
 
 def test_options_of_another_sampler_do_not_make_another_study() -> None:
-    before = definition.load("digits")
-    after = definition.load("digits", ["grid.zooms=3"])
-    assert definition.differences(before.identity("coord"), after.identity("coord")) == []
-    assert definition.differences(before.identity("grid"), after.identity("grid")) == [
+    before = load_study("digits")
+    after = load_study("digits", ["grid.zooms=3"])
+    assert differences(before.identity("coord"), after.identity("coord")) == []
+    assert differences(before.identity("grid"), after.identity("grid")) == [
         "grid.zooms was 1 and is 3"
     ]
 
 
 def test_raw_axes_search_the_same_region() -> None:
     box = 'coordinates.box."lr*weight_decay/(1-momentum)"=[1e-5, 1e-2]'
-    defined = definition.load("digits", [box])
+    defined = load_study("digits", [box])
     raw = defined.over_raw_axes()
     assert set(raw.coordinates.axes) == {"lr", "1-momentum", "weight_decay"}
     inside = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.001}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from hptoolkit import Coordinates, definition
-from hptoolkit.builtin_study import prepare
+from hptoolkit import Coordinates
+from hptoolkit.config.load import load_study
 from hptoolkit.coordinates.theory import OPTIMIZERS, effective_step
+from hptoolkit.execution.builtin_study import prepare
 from tests.test_builtin_study import NONE, silent
 
 LR, MOMENTUM, DECAY = 0.3, 0.8, 0.002
@@ -52,7 +53,7 @@ def test_a_trial_keeps_it_for_each_epoch() -> None:
 def test_an_optimizer_without_one_keeps_none() -> None:
     alone = "search_space={lr={low=0.01, high=1.0, log=true}}"
     quick = ["training.optimizer=lbfgs", alone, "coordinates={}", "start={}", "coord={}"]
-    assert definition.load("digits", quick).training.optimizer == "lbfgs"
+    assert load_study("digits", quick).training.optimizer == "lbfgs"
     quick += ["training.epochs=1", "model.width=2", "training.iterations=1"]
     task = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")

@@ -17,19 +17,20 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState, create_trial
 
-from hptoolkit import definition
+from hptoolkit.config.definition import OwnObjective
+from hptoolkit.config.load import load_study
+from hptoolkit.config.schema import CoordinatesSection
 from hptoolkit.coordinates.monomial import Factor
-from hptoolkit.figures import album, best_so_far, boundary, draw, findings, slice_maps
-from hptoolkit.figures import noise as noises
-from hptoolkit.figures.axes_pair import pairs
-from hptoolkit.figures.collapse import shares_by_side, shares_explained
-from hptoolkit.figures.exponents import Learned, Trade, learn
-from hptoolkit.figures.noise import Noise, binomial, equals_of_best, pooled
-from hptoolkit.figures.reading import read
-from hptoolkit.figures.variance import explained
-from hptoolkit.figures.view import StudyView
-from hptoolkit.sections import CoordinatesSection
-from hptoolkit.slices.lattice import Slice, points
+from hptoolkit.execution.slices.lattice import Slice, points
+from hptoolkit.reporting.figures import album, best_so_far, boundary, draw, findings, slice_maps
+from hptoolkit.reporting.figures import noise as noises
+from hptoolkit.reporting.figures.axes_pair import pairs
+from hptoolkit.reporting.figures.collapse import shares_by_side, shares_explained
+from hptoolkit.reporting.figures.exponents import Learned, Trade, learn
+from hptoolkit.reporting.figures.noise import Noise, binomial, equals_of_best, pooled
+from hptoolkit.reporting.figures.reading import read
+from hptoolkit.reporting.figures.variance import explained
+from hptoolkit.reporting.figures.view import StudyView
 
 SPACE: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-3, 100.0, log=True),
@@ -38,8 +39,8 @@ SPACE: dict[str, BaseDistribution] = {
 AXES = ("lr/(1-momentum)", "1-momentum")
 
 
-def defined(axes: tuple[str, ...] = AXES) -> definition.OwnObjective:
-    return definition.OwnObjective(
+def defined(axes: tuple[str, ...] = AXES) -> OwnObjective:
+    return OwnObjective(
         name="mine", objective="mine.py:f", coordinates=CoordinatesSection(axes=axes)
     )
 
@@ -183,9 +184,9 @@ def test_runs_at_the_edge_of_divergence_say_nothing_of_the_noise_about_the_best(
 
 
 def test_without_repeats_an_accuracy_has_the_binomial_bound() -> None:
-    digits = definition.load("digits")
+    digits = load_study("digits")
     assert noises.validation_images(digits) == 288
-    assert noises.validation_images(definition.load("cifar10-small")) == 2000
+    assert noises.validation_images(load_study("cifar10-small")) == 2000
     study = optuna.create_study(direction="maximize")
     params = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}
     trial = create_trial(value=0.9, params=params, distributions=digits.distributions)
@@ -199,7 +200,7 @@ def test_without_repeats_an_accuracy_has_the_binomial_bound() -> None:
 
 def test_repeats_that_agree_are_not_taken_for_no_repeats() -> None:
     """Three runs of one configuration with the same accuracy on the same few images."""
-    digits = definition.load("digits")
+    digits = load_study("digits")
     study = optuna.create_study(direction="maximize")
     params = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.01}
     for _ in range(3):
@@ -366,7 +367,7 @@ def test_a_parameter_that_the_runs_do_not_vary_has_no_exponent() -> None:
 # --- the boundary ----------------------------------------------------------------------------
 
 
-DIGITS = definition.load("digits")
+DIGITS = load_study("digits")
 
 
 def digits_run(**changes: float) -> StudyView:

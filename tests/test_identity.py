@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 
 from hptoolkit.storage import connect
-from hptoolkit.tracking.identity import study_uid
+from hptoolkit.storage.identity import study_uid
 
 
 def test_all_who_begin_a_study_at_once_give_it_one_identity(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 import hptoolkit as hpt
 from hptoolkit import storage
 from hptoolkit.attributes import CLAIM, LEASE, LOST, SEED
-from hptoolkit.runner import run
+from hptoolkit.execution.worker import run
 from hptoolkit.samplers.history import History
 from hptoolkit.storage import leases, machine
 from hptoolkit.storage.leases import Lease, Times, Watcher

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hptoolkit import UserError, definition
+from hptoolkit import UserError
+from hptoolkit.config.load import load_study
 from hptoolkit.lr_range import begin_at
 from hptoolkit.training.lr_range import Suggestion
 from tests.test_study_command import environment, outcome, run
@@ -24,15 +25,15 @@ def lr_range(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_suggestion_goes_through_the_coordinates() -> None:
     """At (ρ, α) = (0.5, 0.01) the product is λ/50: bounds 0.044 and 4.4 for λ, by hand."""
-    begun = begin_at(definition.load("digits"), SUGGESTION)
+    begun = begin_at(load_study("digits"), SUGGESTION)
     assert begun.start == {"lr": 0.44, "momentum": 0.5, "weight_decay": 0.01}
     assert begun.coordinates.box == {"lr*weight_decay/(1-momentum)": (0.00088, 0.088)}
-    raw = begin_at(definition.load("digits").over_raw_axes(), SUGGESTION)
+    raw = begin_at(load_study("digits").over_raw_axes(), SUGGESTION)
     assert raw.coordinates.box == {"lr": (0.044, 4.4)}
 
 
 def test_a_study_that_does_not_search_lr_is_told_so() -> None:
-    defined = definition.load(
+    defined = load_study(
         "digits",
         ["search_space={momentum={low=0.0, high=0.9}}", "start={}", "coordinates={}", "coord={}"],
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hptoolkit import UserError
-from hptoolkit.own_objective import resolve
+from hptoolkit.execution.user_function import resolve
 from tests.test_study_command import outcome, run
 
 OBJECTIVE = """

@@ -15,9 +15,10 @@ import optuna
 import pytest
 import torch
 
-from hptoolkit import best_weights, publishing, stored, summary
 from hptoolkit.attributes import OUTCOME
-from hptoolkit.figures import make
+from hptoolkit.execution import best_weights, studies
+from hptoolkit.reporting import publish, results
+from hptoolkit.reporting.figures import make
 from hptoolkit.tracking import Tracker
 from hptoolkit.training import ModelConfig, checkpoint, data
 from hptoolkit.training import model as networks
@@ -190,7 +191,7 @@ def test_a_better_model_takes_the_place_of_the_last(
 def test_a_study_that_goes_on_is_not_closed_by_a_sync(store: Path, study: optuna.Study) -> None:
     add_trial(study)
     with Tracker(uri_of(store), study) as tracker:
-        (line,) = publishing.catch_up(study, None, "", tracker)
+        (line,) = publish.catch_up(study, None, "", tracker)
     assert "has no recorded end" in line
     (parent,), children = runs(store)
     assert (parent.info.status, sorted(children)) == ("RUNNING", [0])
@@ -199,15 +200,15 @@ def test_a_study_that_goes_on_is_not_closed_by_a_sync(store: Path, study: optuna
 @pytest.mark.usefixtures("here")
 def test_an_interrupted_study_keeps_its_outcome_alone(store: Path, study: optuna.Study) -> None:
     add_trial(study)
-    ended = summary.as_json(study, "", "interrupted by SIGINT")
+    ended = results.as_json(study, "", "interrupted by SIGINT")
     with Tracker(uri_of(store), study) as tracker:
-        assert publishing.publish(study, None, ended, tracker, interrupted=True) == []
+        assert publish.publish(study, None, ended, tracker, interrupted=True) == []
     (parent,), _ = runs(store)
     assert parent.info.status == "KILLED"
     assert "hptoolkit.report" not in parent.data.tags
     before = contents(store)
     with Tracker(uri_of(store), study) as tracker:
-        assert publishing.catch_up(study, None, "", tracker) == []
+        assert publish.catch_up(study, None, "", tracker) == []
     assert contents(store) == before
 
 
@@ -217,9 +218,9 @@ def test_weights_that_are_elsewhere_are_a_note(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     add_trial(study, data={"name": "digits"})
-    ended = summary.as_json(study, "", "done")
+    ended = results.as_json(study, "", "done")
     with Tracker(uri_of(store), study) as tracker:
-        (note,) = publishing.publish(study, None, ended, tracker, interrupted=False)
+        (note,) = publish.publish(study, None, ended, tracker, interrupted=False)
     assert "the weights of run 0 are not here" in note
     assert tracker.problem is None
     assert tracker.attached == ["the report"]
@@ -232,8 +233,8 @@ def test_a_study_whose_figures_fail_ends_all_the_same(
     monkeypatch.setattr(
         study._storage, "set_study_system_attr", lambda *a: (_ for _ in ()).throw(OSError("full"))
     )
-    ended = summary.as_json(study, "", "done")
-    (note,) = publishing.publish(study, None, ended, None, interrupted=False)
+    ended = results.as_json(study, "", "done")
+    (note,) = publish.publish(study, None, ended, None, interrupted=False)
     assert note == "The study's figures could not be drawn (OSError: full)."
     assert study.user_attrs[OUTCOME]["stopped_because"] == "done"
 
@@ -244,8 +245,8 @@ def test_a_figure_s_file_is_plotly_s(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from tests.test_dashboard import studied
 
     study = studied()
-    album = make(study, stored.definition_of(study))
-    publishing._write(study, None, album, tmp_path)
+    album = make(study, studies.definition_of(study))
+    publish._write(study, None, album, tmp_path)
     for figure in album.figures:
         path = tmp_path / "figures" / f"{figure.id}.json"
         read = plotly.io.read_json(str(path))

@@ -123,7 +123,7 @@ def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
 def test_a_worker_s_error_is_one_line_without_the_password(cluster: Any) -> None:
     import ray
 
-    from hptoolkit.workers.ray_cluster import _result
+    from hptoolkit.execution.engines.ray import _result
 
     address = "postgresql://me:secret@host/studies"
 

@@ -12,17 +12,17 @@ import torch
 from optuna.pruners import BasePruner, ThresholdPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hptoolkit import definition
 from hptoolkit.attributes import HISTORY, PRUNED_REASON, SEED
+from hptoolkit.config.load import load_study
 from hptoolkit.errors import StorageError
-from hptoolkit.objective import Objective, checkpoint_file
+from hptoolkit.execution.objective import Objective, checkpoint_file
 from hptoolkit.storage import checkpoint_folder
 from hptoolkit.training import EpochReport, data
 from hptoolkit.training.data import Split
 
 QUICK = ["training.epochs=5", "model.width=2", "data.train_size=300", "model.dropout=0.2"]
 POINT = {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001}
-DEFINED = definition.load("digits", QUICK)
+DEFINED = load_study("digits", QUICK)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
-from hptoolkit.runner import run, used, why_over
+from hptoolkit.execution.worker import run, used, why_over
 from tests import page
 
 

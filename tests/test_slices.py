@@ -10,8 +10,8 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from hptoolkit import Coordinates, StudyExhausted, UserError
+from hptoolkit.execution.slices.lattice import Slice, factors, points
 from hptoolkit.samplers import DesignSampler
-from hptoolkit.slices.lattice import Slice, factors, points
 
 COORDINATES = Coordinates("lr/(1-momentum)", "1-momentum")
 SPACE: dict[str, optuna.distributions.BaseDistribution] = {

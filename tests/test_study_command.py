@@ -18,8 +18,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hptoolkit import UserError, assembly, definition, opening, storage
+from hptoolkit import UserError, storage
 from hptoolkit.attributes import DEFINITION, FORMAT
+from hptoolkit.config import sampler_factory
+from hptoolkit.config.load import load_study
+from hptoolkit.execution import open_study
 
 # A study small enough for a test: two epochs at width 2.
 QUICK = ["digits", "--set", "training.epochs=2", "--set", "model.width=2", "--mlflow", "off"]
@@ -110,11 +113,11 @@ def test_another_definition_is_refused_and_a_wider_one_accepted(tmp_path: Path) 
 
 
 def test_a_study_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
+    open_study.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
     study = stored(tmp_path, "digits-random")
     study._storage.set_study_system_attr(study._study_id, FORMAT, 99)
     with pytest.raises(UserError, match=r"newer version of hptoolkit \(format 99"):
-        opening.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
+        open_study.open_study(*_opened_as(tmp_path), fresh=False, raw=False)
 
 
 def test_a_study_that_another_worker_makes_just_now_is_joined(tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_a_study_that_another_worker_makes_just_now_is_joined(tmp_path: Path) ->
     late = threading.Timer(0.5, made.set_user_attr, (DEFINITION, identity))
     late.start()
     with pytest.raises(UserError, match="seed was 7 and is 0"):
-        opening.open_study(*arguments, fresh=False, raw=False)
+        open_study.open_study(*arguments, fresh=False, raw=False)
     late.join()
 
 
@@ -134,20 +137,20 @@ def test_a_study_whose_maker_was_killed_at_once_is_taken_over(tmp_path: Path) ->
     arguments = _opened_as(tmp_path)
     there = storage.connect(arguments[4])
     optuna.create_study(storage=there, study_name="digits-random", direction="maximize")
-    study = opening.open_study(*arguments, fresh=False, raw=False)
+    study = open_study.open_study(*arguments, fresh=False, raw=False)
     assert study.study_name == "digits-random"
     assert DEFINITION in study.user_attrs
     # With trials it is somebody else's.
     optuna.create_study(storage=there, study_name="digits-random-2", direction="maximize").ask()
     with pytest.raises(UserError, match="that hptoolkit did not make"):
-        opening.open_study(*arguments, fresh=False, raw=False)
+        open_study.open_study(*arguments, fresh=False, raw=False)
 
 
 def _opened_as(folder: Path) -> tuple[Any, ...]:
-    defined = definition.load("digits", [])
+    defined = load_study("digits", [])
     pruner = optuna.pruners.NopPruner()
     address = str(folder / storage.DEFAULT)
-    return defined, "random", assembly.sampler("random", defined), pruner, address
+    return defined, "random", sampler_factory.sampler("random", defined), pruner, address
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -18,8 +18,8 @@ import pytest
 from optuna.trial import TrialState
 
 from hptoolkit import UserError
+from hptoolkit.execution.engines.devices import Place, crowding, places
 from hptoolkit.training import npz
-from hptoolkit.workers.places import Place, crowding, places
 from tests.test_study_command import command, environment, outcome, run, stored
 
 OBJECTIVE = """

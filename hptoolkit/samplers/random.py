@@ -75,7 +75,7 @@ class RandomSampler(CoordinateSampler):
     def _sobol(self, region: Region, index: int) -> Array:
         known, points = self._sequence or (None, [])
         if known is not region or len(points) <= index:
-            points = _sobol_points(self._proposals(region), len(region.axes), index, self.seed)
+            points = sobol_points(self._proposals(region), len(region.axes), index, self.seed)
             if not points:
                 raise _empty(region)
             self._sequence = (region, points)
@@ -87,7 +87,7 @@ class RandomSampler(CoordinateSampler):
         return self._made[1]
 
 
-def _sobol_points(proposals: Proposals, dimension: int, index: int, seed: int) -> list[Array]:
+def sobol_points(proposals: Proposals, dimension: int, index: int, seed: int) -> list[Array]:
     """The points in the region of a Sobol sequence long enough for `index`; [] if there is none."""
     from scipy.stats.qmc import Sobol
 

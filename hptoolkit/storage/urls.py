@@ -44,6 +44,15 @@ def database_file(uri: str) -> Path | None:
     return Path(path).absolute() if scheme(uri) == "sqlite" and path else None
 
 
+def absolute(uri: str) -> str:
+    """The same store whatever the current folder will be."""
+    file = database_file(uri)
+    if file is None:
+        return uri
+    _, question_mark, query = uri.partition("?")
+    return f"{uri.partition(':///')[0]}:///{file.as_posix()}{question_mark}{query}"
+
+
 def scheme(uri: str) -> str:
     """What a URI begins with, without a driver: `postgresql` of `postgresql+psycopg://…`."""
     return uri.partition(":")[0].partition("+")[0]

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.attributes import DEFINITION, STUDY_UID
+from hptoolkit.attributes import DEFINITION
+from hptoolkit.storage.identity import study_uid
 from hptoolkit.tracking.records import milliseconds
 
 if TYPE_CHECKING:
     from optuna.study import Study
-
-
-_PROPOSED = f"{STUDY_UID}:"  # followed by the time and the identity that a process proposed
-# Seconds, and writes of the length of its own, after which a database shows what others proposed.
-_SETTLE, _WRITES = 0.5, 4
 
 
 @dataclass(frozen=True)
@@ -54,35 +48,3 @@ def study_identity(study: Study) -> StudyIdentity:
         start=min((milliseconds(t.datetime_start) for t in trials), default=milliseconds(None)),
         maximize=len(study.directions) == 1 and study.direction.name == "MAXIMIZE",
     )
-
-
-def study_uid(study: Study) -> str:
-    """The study's identity, 32 hexadecimal digits; one that has none is given one.
-
-    Processes that begin a study at once each propose one, and all take the first. In a journal
-    that is the first in the file, which no later proposal changes; a database keeps no order, so
-    there it is the earliest, once all are in.
-    """
-    attributes = study.user_attrs
-    if STUDY_UID in attributes:
-        return str(attributes[STUDY_UID])
-    proposed = _proposed(study)
-    if not proposed:
-        began = time.perf_counter()
-        study.set_user_attr(f"{_PROPOSED}{time.time_ns():020d}:{uuid.uuid4().hex}", True)
-        if not _ordered(study):
-            time.sleep(_SETTLE + _WRITES * (time.perf_counter() - began))
-        proposed = _proposed(study)
-    first = proposed[0] if _ordered(study) else min(proposed)
-    return first.rpartition(":")[2]
-
-
-def _proposed(study: Study) -> list[str]:
-    return [name for name in study.user_attrs if name.startswith(_PROPOSED)]
-
-
-def _ordered(study: Study) -> bool:
-    """Whether the attributes come in the order in which they were written."""
-    from optuna.storages import InMemoryStorage, JournalStorage
-
-    return isinstance(study._storage, JournalStorage | InMemoryStorage)

@@ -31,15 +31,6 @@ def check_uri(uri: str | None) -> str:
     return uri
 
 
-def absolute(uri: str) -> str:
-    """The same store whatever the current folder will be."""
-    file = database_file(uri)
-    if file is None:
-        return uri
-    _, question_mark, query = uri.partition("?")
-    return f"{uri.partition(':///')[0]}:///{file.as_posix()}{question_mark}{query}"
-
-
 def is_database(uri: str) -> bool:
     """Whether MLflow opens the address itself by SQL instead of asking a server."""
     return scheme(uri) in _DATABASES

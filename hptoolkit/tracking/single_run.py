@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hptoolkit.errors import first_line
-from hptoolkit.storage.urls import scrub
-from hptoolkit.tracking.location import absolute, check_uri
+from hptoolkit.storage.urls import absolute, scrub
+from hptoolkit.tracking.location import check_uri
 
 
 def log_run(

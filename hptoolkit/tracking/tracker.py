@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hptoolkit.errors import first_line
-from hptoolkit.storage.urls import redact, scrub
+from hptoolkit.storage.urls import absolute, redact, scrub
 from hptoolkit.tracking.identity import study_identity
-from hptoolkit.tracking.location import absolute, check_uri
+from hptoolkit.tracking.location import check_uri
 from hptoolkit.tracking.process import StoreProcess
 from hptoolkit.tracking.records import (
     BEST_MODEL,

@@ -22,7 +22,7 @@ from hptoolkit.samplers.gp.evidence import Evidence, gather
 from hptoolkit.samplers.gp.features import Columns
 from hptoolkit.samplers.gp.report import GPReport, summarise
 from hptoolkit.samplers.history import History
-from hptoolkit.samplers.random import _sobol_points
+from hptoolkit.samplers.random import sobol_points
 from hptoolkit.search_space.polytope import Proposals
 from hptoolkit.search_space.region import Array, Region, SearchSpace
 
@@ -186,7 +186,7 @@ def _numerics() -> tuple[ModuleType, ModuleType]:
 
 def _spread(region: Region, proposals: Proposals, count: int, seed: int) -> list[Array]:
     """At least `count` points of a Sobol sequence in the region; its middle if there are none."""
-    points = _sobol_points(proposals, len(region.axes), count - 1, seed)
+    points = sobol_points(proposals, len(region.axes), count - 1, seed)
     return points or [region.middle()] * count
 
 

@@ -1,0 +1,99 @@
+"""`python -m hptoolkit.lr_range`: one short run that tells where the learning rate belongs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hptoolkit.config.definition import StudyDefinition
+    from hptoolkit.training.lr_range import RangeTest
+
+
+def lr_range(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="A definition in studies/, or a TOML file's path."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps of the run.", min=20)] = 200,
+    lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
+    highest: Annotated[float, typer.Option(help="Last learning rate.")] = 100.0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the study.", min=0)] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Any field: training.batch_size=128."),
+    ] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(help="Where data sets are kept [HPTOOLKIT_DATA or the cache].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    figure: Annotated[
+        str | None, typer.Option(help="The figure's HTML file [studies/STUDY-lr-range.html].")
+    ] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(help="Tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
+    ] = None,
+) -> None:
+    """Raise the learning rate until the loss explodes, and suggest bounds for a search.
+
+    The other parameters are those of the study's start. Nothing is kept of the run's weights.
+    """
+    from hptoolkit import storage as storages
+    from hptoolkit.config import default_study
+    from hptoolkit.config.load import load_study
+    from hptoolkit.execution.objective import check_batch
+    from hptoolkit.execution.range_test import measure
+    from hptoolkit.reporting.range_test import draw
+    from hptoolkit.storage.urls import database_file
+    from hptoolkit.tracking.location import check_uri
+    from hptoolkit.training import data, set_up_device
+
+    why = ""
+    if name is None:
+        name, reason = default_study.choose(data_dir)
+        why = f" ({reason})"
+    defined = load_study(name, fields or (), seed=seed)
+    path = Path(figure or f"studies/{defined.name}-lr-range.html")
+    storages.check_writable(path, "--figure")
+    store = None if mlflow == "off" else database_file(check_uri(mlflow))
+    if store is not None:
+        storages.check_writable(store, "--mlflow")
+    split = data.split(data.load(defined.data.name, data_dir), defined.data)
+    check_batch(defined, split)
+
+    print(f"Range test of {defined.name}{why}: {steps} steps, λ from {lowest:g} to {highest:g}.")
+    test = measure(
+        defined, split, set_up_device(device), steps=steps, lowest=lowest, highest=highest
+    )
+    outcome = {"study": defined.name, **dataclasses.asdict(test)}
+    draw(test, defined.name, path)
+    if mlflow != "off":
+        _log(defined, test, path, mlflow)
+    low, high = test.suggestion.low, test.suggestion.high
+    print(f"The loss is lowest at λ = {test.suggestion.minimum:.2g}, which is too high for a peak.")
+    print(f"Suggested: a peak of λ = {high:.2g} at most, and {low:.2g} at least.")
+    print(f"Figure: {path}")
+    print(f"Search from there: python -m hptoolkit.study {name} --start lr-range")
+    print(json.dumps(outcome))
+
+
+def _log(defined: StudyDefinition, test: RangeTest, path: Path, mlflow: str | None) -> None:
+    from hptoolkit.storage.urls import redact
+    from hptoolkit.tracking.single_run import log_run
+
+    suggestion = test.suggestion
+    problem = log_run(
+        mlflow,
+        data_set=defined.data.name,
+        name=f"{defined.name} range test",
+        params={"seed": defined.seed, **defined.start, **defined.training.model_dump()},
+        metrics={"suggested_high": suggestion.high, "suggested_low": suggestion.low},
+        curves={"loss": test.losses, "lr": test.lrs},
+        artifact=path,
+    )
+    if problem:
+        print(f"MLflow at {redact(mlflow or 'mlruns/')} was not written: {problem}")

@@ -1,0 +1,128 @@
+"""A study's definition: what is trained, what is searched, from where. A file studies/NAME.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
+
+from optuna.distributions import BaseDistribution
+from pydantic import Field, ValidationError, model_validator
+
+from hptoolkit.config.schema import Goal, Range, Search, Section
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import nearest
+from hptoolkit.search_space.region import Region
+from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
+from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE
+from hptoolkit.training.seeds import Varied
+
+
+class Metric(Section):
+    """What is judged, after the last epoch, and the difference that counts as better than noise."""
+
+    name: Literal["validation_accuracy", "validation_loss"] = "validation_accuracy"
+    minimum_improvement: float = Field(default=0.0, ge=0)
+
+
+class StudyDefinition(Search):
+    """A study of the built-in objective: everything that decides its results.
+
+    `vary`: what the seed changes: the initialisation, the order of the images, the augmentation,
+    or all of them; the others are those of seed 0.
+    """
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig
+    search_space: dict[str, Range] = Field(min_length=1)
+    metric: Metric = Metric()
+    vary: Varied = "all"
+
+    @model_validator(mode="after")
+    def _names_are_fields(self) -> Self:
+        for name in self.search_space:
+            if name not in _tunable():
+                raise ValueError(
+                    f"the search space names {name!r}, which neither [training] nor [model] has: "
+                    f"{nearest(name, _tunable())}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _values_are_allowed(self) -> Self:
+        for name, allowed in self.search_space.items():
+            for value in allowed.choices or (allowed.low, allowed.high):
+                whole = isinstance(value, float) and value.is_integer()
+                given = int(value) if whole and _tunable()[name] is int else value  # type: ignore[arg-type]
+                try:
+                    self.configure({name: given})
+                except ValidationError as error:
+                    message = error.errors()[0]["msg"]
+                    raise ValueError(
+                        f"the search space lets {name} be {value!r}: {message}"
+                    ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_uses_what_is_searched(self) -> Self:
+        used = OPTIMIZER_TABLE[self.training.optimizer].hyperparameters
+        known = {name for facts in OPTIMIZER_TABLE.values() for name in facts.hyperparameters}
+        idle = [name for name in self.search_space if name in known and name not in used]
+        if idle and "optimizer" not in self.search_space:
+            raise ValueError(
+                f"the search space names {', '.join(idle)}, which the optimizer "
+                f"{self.training.optimizer!r} does not use: it has {', '.join(used)}"
+            )
+        return self
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The search space as Optuna's distributions, by raw name."""
+        return {
+            name: allowed.distribution(integer=_tunable()[name] is int)
+            for name, allowed in self.search_space.items()
+        }
+
+    @property
+    def goal(self) -> Goal:
+        minimize = self.metric.name == "validation_loss"
+        return Goal(
+            name=self.metric.name,
+            direction="minimize" if minimize else "maximize",
+            minimum_improvement=self.metric.minimum_improvement,
+        )
+
+    def region(self) -> Region:
+        """The region searched. Raises UserError for coordinates or a start that do not fit it."""
+        coordinates = Coordinates(*self.coordinates.axes)
+        region = Region(coordinates, self.distributions, self.coordinates.box)
+        region.check_start(self.start)
+        return region
+
+    def configure(self, params: Mapping[str, Any]) -> tuple[ModelConfig, TrainingConfig]:
+        """The network and the training at raw parameters."""
+        model, training = self.model.model_dump(), self.training.model_dump()
+        for name, value in params.items():
+            (training if name in TrainingConfig.model_fields else model)[name] = value
+        return ModelConfig(**model), TrainingConfig(**training)
+
+
+class OwnObjective(Search):
+    """A study of a function of a trial, which tells the search space itself."""
+
+    objective: str
+    metric: Goal = Goal()
+
+    @property
+    def goal(self) -> Goal:
+        return self.metric
+
+
+def _tunable() -> dict[str, Any]:
+    """The fields that may be searched, with their types."""
+    scalar = {
+        name: field.annotation
+        for config in (ModelConfig, TrainingConfig)
+        for name, field in config.model_fields.items()
+    }
+    return {name: next(iter(get_args(kind)), kind) for name, kind in scalar.items()}

@@ -1,0 +1,115 @@
+"""Opening the stored study that a definition continues, or a new one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.study import Study
+from pydantic import ValidationError
+
+from hptoolkit import storage as storages
+from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER
+from hptoolkit.config.compare import differences, widened
+from hptoolkit.config.definition import OwnObjective, StudyDefinition
+from hptoolkit.config.schema import Search
+from hptoolkit.errors import UserError
+from hptoolkit.samplers import CoordinateSampler
+from hptoolkit.storage.identity import study_uid
+
+_FORMAT = 1
+
+# Seconds that another worker, which makes the study just now, has to write the definition.
+_PATIENCE = 2.0
+
+
+def open_study(
+    defined: Search,
+    kind: str,
+    sampler: CoordinateSampler,
+    pruner: BasePruner,
+    address: str,
+    *,
+    fresh: bool,
+    raw: bool,
+) -> Study:
+    """The newest study of this name and sampler, or a new one if there is none or `fresh` is asked.
+
+    Args:
+        defined: The definition; a stored one must be the same, or narrower.
+        kind: The sampler's name on the command line.
+        sampler, pruner: What the study is to use.
+        address: The storage.
+        fresh: Whether to begin anew; what is stored stays.
+        raw: Whether raw axes are searched: another study.
+
+    Raises:
+        UserError: The storage cannot be used, or the stored study has another definition.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = storages.connect(address)
+    with storages.usable(address):
+        names = optuna.get_all_study_names(storage)
+        base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
+        found = None if fresh else storages.latest(base, names)
+        if found is not None:
+            _check_same(optuna.load_study(study_name=found, storage=storage), defined, kind)
+        study = optuna.create_study(
+            study_name=found or storages.fresh(base, names),
+            storage=storage,
+            sampler=sampler,
+            pruner=pruner,
+            direction=defined.goal.direction,
+            load_if_exists=True,
+        )
+        storage.set_study_system_attr(study._study_id, FORMAT, _FORMAT)
+        study.set_user_attr(DEFINITION, defined.identity(kind))
+        study.set_user_attr(SAMPLER, kind)
+        study_uid(study)  # before several processes work on it
+        return study
+
+
+def _check_same(stored: Study, defined: Search, kind: str) -> None:
+    """Refuse to mix two definitions in one study; a wider search space keeps the old trials."""
+    written = stored._storage.get_study_system_attrs(stored._study_id).get(FORMAT, _FORMAT)
+    if written > _FORMAT:
+        raise UserError(
+            f"The stored study {stored.study_name} was written by a newer version of hptoolkit "
+            f"(format {written}, this one knows {_FORMAT}): update hptoolkit, or use --fresh to "
+            "begin a new study."
+        )
+    kept = _definition(stored)
+    if kept is None:
+        same = stored.direction.name.lower() == defined.goal.direction
+        if same and not stored.get_trials(deepcopy=False):
+            return  # whoever made it was killed before it wrote more
+        raise UserError(
+            f"The storage has a study {stored.study_name} that hptoolkit did not make: use --fresh "
+            "to begin another, or another --storage."
+        )
+    try:
+        # A definition stored before a field existed has that field's default.
+        before = (OwnObjective if "objective" in kept else StudyDefinition).model_validate(kept)
+    except ValidationError as error:
+        raise UserError(
+            f"The stored study {stored.study_name} was written by another version of hptoolkit "
+            f"({error.errors()[0]['msg']}): use --fresh to begin a new one."
+        ) from None
+    differing = differences(before.identity(kind), defined.identity(kind))
+    if differing and not widened(before, defined, kind):
+        raise UserError(
+            f"The stored study {stored.study_name} has another definition: {'; '.join(differing)}. "
+            "Use --fresh to begin a new study (the old one is kept), or take the change back."
+        )
+
+
+def _definition(stored: Study) -> Any:
+    """The definition in a stored study; None if there is none, after a moment too if it is new."""
+    deadline = time.monotonic() + _PATIENCE
+    while (kept := stored.user_attrs.get(DEFINITION)) is None:
+        if stored.get_trials(deepcopy=False) or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return kept

@@ -1,0 +1,93 @@
+"""Finding a study in a storage: by its own name, or by its definition's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+from optuna.study import Study
+from pydantic import ValidationError
+
+from hptoolkit import storage as storages
+from hptoolkit.attributes import DEFINITION, SLICE
+from hptoolkit.config.definition import OwnObjective, StudyDefinition
+from hptoolkit.errors import UserError, nearest
+from hptoolkit.storage.urls import database_file, redact
+
+
+def names(address: str) -> list[str]:
+    """The names of the studies at an address; none where there is no file. Nothing is made."""
+    storages.check(address)
+    file = database_file(address) if storages.is_url(address) else Path(address)
+    if file is not None and not file.exists():
+        return []
+    with storages.usable(address):
+        return list(optuna.get_all_study_names(storages.connect(address)))
+
+
+def load(address: str, name: str) -> Study:
+    """The study of exactly this name."""
+    with storages.usable(address):
+        return optuna.load_study(study_name=name, storage=storages.connect(address))
+
+
+def find(address: str, name: str) -> Study:
+    """The study of this name, or the newest one of the definition of this name.
+
+    Raises UserError, with the names of those that exist, if there is none.
+    """
+    there = names(address)
+    if name in there:
+        return load(address, name)
+    found = newest(address, name)
+    if found is not None:
+        return found
+    if not there:
+        raise UserError(
+            f"The storage {redact(address)} holds no study: run one by "
+            "python -m hptoolkit.study, or give another --storage."
+        )
+    raise UserError(f"The storage {redact(address)} has no study {name!r}: {nearest(name, there)}.")
+
+
+def newest(address: str, definition: str) -> Study | None:
+    """The search that was begun last of those of a definition; slices are no searches."""
+    searches = (study for study in reversed(_of(address, definition)) if not is_slice(study))
+    return next(searches, None)
+
+
+def slices(address: str, definition: str) -> list[Study]:
+    """The slices of a definition, in the order in which they were begun."""
+    return [study for study in _of(address, definition) if is_slice(study)]
+
+
+def is_slice(study: Study) -> bool:
+    """Whether a study is a slice rather than a search."""
+    return SLICE in study.user_attrs
+
+
+def _of(address: str, definition: str) -> list[Study]:
+    """The studies of a definition, in the order in which they were begun."""
+    there = names(address)
+    if not there:
+        return []
+    with storages.usable(address):
+        storage = storages.connect(address)
+        studies = [optuna.load_study(study_name=name, storage=storage) for name in there]
+        kept = [study.user_attrs.get(DEFINITION) for study in studies]
+    return [
+        study
+        for study, stored in zip(studies, kept, strict=True)
+        if isinstance(stored, dict) and stored.get("name") == definition
+    ]
+
+
+def definition_of(study: Study) -> StudyDefinition | OwnObjective | None:
+    """The definition that a study keeps; None for one that hptoolkit did not make."""
+    stored = study.user_attrs.get(DEFINITION)
+    if not isinstance(stored, dict):
+        return None
+    try:
+        return (OwnObjective if "objective" in stored else StudyDefinition).model_validate(stored)
+    except ValidationError:
+        return None

@@ -1,0 +1,89 @@
+"""A user's own function of a trial, by name: `package.module:function`, `file.py:function`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from optuna.trial import Trial
+
+from hptoolkit.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Function:
+    """A user's function by its name, imported once a process."""
+
+    name: str
+
+    def resolve(self) -> Callable[[Trial], float]:
+        """The function. Raises UserError as `resolve` does."""
+        return _imported(self.name)
+
+    def __call__(
+        self, device: str, on_epoch: Callable[[Trial, Any], None]
+    ) -> Callable[[Trial], float]:
+        return self.resolve()
+
+
+@cache
+def _imported(name: str) -> Callable[[Trial], float]:
+    return resolve(name)
+
+
+def resolve(name: str) -> Callable[[Trial], float]:
+    """The function. Raises UserError if there is no such module or function."""
+    module_name, colon, function_name = name.partition(":")
+    if not colon or not module_name or not function_name:
+        raise UserError(
+            f"--objective {name!r} is not MODULE:FUNCTION, such as mypackage.train:objective."
+        )
+    module = _load(module_name)
+    function: Any = getattr(module, function_name, None)
+    if function is None:
+        functions = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        hint = nearest(function_name, functions) if functions else "it has no function"
+        raise UserError(f"The module {module_name} has no {function_name!r}: {hint}.")
+    if not callable(function):
+        raise UserError(f"{name} is a {type(function).__name__}: a function of a trial is needed.")
+    checked: Callable[[Trial], float] = function
+    return checked
+
+
+def _load(name: str) -> ModuleType:
+    if name.endswith(".py"):
+        path = Path(name)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if not path.is_file() or spec is None or spec.loader is None:
+            raise UserError(f"There is no file {name}: give --objective FILE.py:FUNCTION.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # whatever a user's module raises
+            raise _unusable(name, error) from error
+        return module
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--objective: no module {error.name!r} can be imported from {Path.cwd().name}/ or the "
+            "environment. Give MODULE:FUNCTION or FILE.py:FUNCTION."
+        ) from None
+    except Exception as error:  # whatever a user's module raises
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"--objective: {name} cannot be imported, it raises {type(error).__name__}: {error}. "
+        "Mend it, and try again."
+    )

@@ -1,0 +1,1 @@
+"""What a study found, shown to people: terminal, figures, page, dashboard."""

@@ -1,0 +1,35 @@
+"""The figure of a range test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hptoolkit.training.lr_range import RangeTest
+
+
+def draw(test: RangeTest, name: str, path: Path) -> None:
+    """Draw the loss over the learning rate, with the suggestion, as a page of its own."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    figure.add_scatter(x=test.lrs, y=test.losses, mode="markers", name="loss of a batch",
+                       marker={"size": 4, "opacity": 0.5})  # fmt: skip
+    figure.add_scatter(x=test.lrs, y=test.smoothed, mode="lines", name="smoothed")
+    marks = {
+        "suggested minimum": test.suggestion.low,
+        "suggested maximum": test.suggestion.high,
+        "lowest loss": test.suggestion.minimum,
+    }
+    for mark, lr in marks.items():
+        figure.add_vline(x=lr, line_dash="dot", annotation_text=mark, annotation_textangle=-90)
+    figure.update_layout(
+        title=f"Range test of {name}: the maximum lies below the lowest loss, where it still falls",
+        xaxis={"type": "log", "title": "learning rate λ", "exponentformat": "power"},
+        yaxis={"title": "training loss (nats)", "range": [0, 1.3 * test.losses[0]]},
+        template="plotly_white",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(figure.to_html(include_plotlyjs=True), encoding="utf-8")
+    os.replace(part, path)

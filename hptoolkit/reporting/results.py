@@ -1,0 +1,158 @@
+"""What a study says when it ends: Page's table, the best configuration, and where to look next."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optuna.study import Study
+
+from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER
+from hptoolkit.config.schema import Search
+from hptoolkit.errors import UserError
+from hptoolkit.execution.worker import used
+from hptoolkit.reporting.formatting import metric, number, symbol
+from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
+from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.storage import DEFAULT
+from hptoolkit.storage.urls import redact
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def as_json(study: Study, storage: str, stopped_because: str) -> dict[str, Any]:
+    """The outcome for programs: the last line that `hptoolkit.study` prints."""
+    best = best_trial(study)
+    return {
+        "study": study.study_name,
+        "storage": redact(storage),
+        "n_trials": used(study),
+        "best": best
+        and {
+            "params": best.params,
+            "coordinates": best.user_attrs.get(COORDINATES, {}),
+            "value": best.value,
+        },
+        "stopped_because": stopped_because,
+    }
+
+
+def about(study: Study, defined: Search | None) -> str:
+    """What the study is, in a sentence or two."""
+    counts = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
+    states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
+    parts = [f"{sum(counts.values())} runs ({states})"]
+    if sampler := study.user_attrs.get(SAMPLER):
+        parts.append(f"sampler {sampler}")
+    if defined is not None and defined.coordinates.axes:
+        parts.append(f"axes {', '.join(map(symbol, defined.coordinates.axes))}")
+    described = f"{defined.description} " if defined and defined.description else ""
+    return f"{described}{'; '.join(parts)}."
+
+
+def shown_axes(sampler: CoordinateSampler) -> list[str]:
+    """The coordinates that are not a raw parameter, or one minus it, by themselves."""
+    plain = {str(factor) for factor in sampler.coordinates.factors}
+    plain |= {factor.name for factor in sampler.coordinates.factors}
+    return [axis for axis in sampler.coordinates.axes if axis not in plain]
+
+
+def page_table(study: Study, metric_name: str) -> Table | None:
+    """The start and a row for each line search that improved, as Page printed his search."""
+    from rich.table import Table
+
+    sampler = study.sampler
+    if not isinstance(sampler, CoordinateDescentSampler):
+        return None
+    rows = sampler.improvements(study)
+    if not rows:
+        return None
+    axes = shown_axes(sampler)
+    table = Table(title="Line searches that improved", title_justify="left")
+    for title in ("run", "along"):
+        table.add_column(title, justify="right" if title == "run" else "left")
+    names = list(rows[0].params)
+    for title in (*names, *axes, metric_name):
+        table.add_column(symbol(title).replace("_", " "), justify="right")
+    for row in rows:
+        point = sampler.coordinates.from_raw(row.params)
+        values = [number(row.params[n]) for n in names] + [number(point[a]) for a in axes]
+        along = symbol(row.axis) if row.axis else "start"
+        table.add_row(str(row.trainings - 1), along, *values, metric(metric_name, row.value))
+    return table
+
+
+def best_line(study: Study, metric_name: str) -> str:
+    """The best configuration in a sentence."""
+    best = best_trial(study)
+    if best is None or best.value is None:
+        return "Best: none, no trial has succeeded yet."
+    params = ", ".join(f"{symbol(n)} = {number(v)}" for n, v in best.params.items())
+    value = metric(metric_name, best.value)
+    return f"Best: {params}: {metric_name.replace('_', ' ')} {value} (run {best.number})."
+
+
+def model_lines(study: Study) -> list[str]:
+    """What the GP has learned, and what choosing a trial cost; nothing for other samplers."""
+    if not isinstance(study.sampler, GPSampler):
+        return []
+    try:
+        learned = study.sampler.report(study).sentence()
+    except UserError:
+        return []  # too few points
+    seconds = study.user_attrs.get(GP_REPORT, {}).get("seconds")
+    cost = "" if seconds is None else f" Choosing the last trial took {seconds:.2f} s."
+    return [f"The GP: {learned}{cost}"]
+
+
+def dashboard_command(storage: str) -> str:
+    """The command that opens the study in optuna-dashboard."""
+    return f"{executable('optuna-dashboard')} {shlex.quote(redact(storage))}"
+
+
+def report_command(study_name: str, storage: str) -> str:
+    """The command that draws the study's report."""
+    elsewhere = "" if storage == DEFAULT else f" --storage {shlex.quote(redact(storage))}"
+    return f"python -m hptoolkit.report {shlex.quote(study_name)}{elsewhere}"
+
+
+def show(
+    console: Console,
+    study: Study,
+    metric_name: str,
+    reason: str,
+    storage: str,
+    mlflow: str | None,
+) -> None:
+    """Print how the study ended and the commands that open it."""
+    from hptoolkit.tracking import ui_command
+
+    console.print()
+    table = page_table(study, metric_name)
+    if table is not None:
+        console.print(table)
+    lines = [best_line(study, metric_name), *model_lines(study), f"Stopped: {reason}."]
+    lines.append(f"See what was found: {report_command(study.study_name, storage)}")
+    lines.append(f"Inspect the study:  {dashboard_command(storage)}")
+    if mlflow != "off":
+        command = ui_command(mlflow)
+        program, _, arguments = command.partition(" ")  # a server's address has no arguments
+        shown = f"{executable(program)} {arguments}" if arguments else command
+        lines.append(f"Compare the runs:   {shown}")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def executable(name: str) -> str:
+    """A command as one can type it here: with its folder where the PATH does not lead to it."""
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) or not beside.exists():
+        return name
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
