@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import COORDINATES, ERROR, OWNER, PRUNED_REASON
+from hptoolkit.reporting.columns import Column, Layout, fit
 from hptoolkit.reporting.formatting import duration, metric, number, symbol
 
 if TYPE_CHECKING:
@@ -79,8 +80,7 @@ class Progress:
             self._live.stop()
 
     def _print_titles(self) -> None:
-        titles = [*map(symbol, (*self.names, *self.axes)), self.metric_name.replace("_", " ")]
-        self._print(self._row("run", titles, "time", ""))
+        self._print(self._layout().titles())
 
     def trial_began(self, trial: Trial) -> None:
         """This process runs a trial, and will tell of its epochs."""
@@ -110,8 +110,8 @@ class Progress:
             result += metric(self.metric_name, reports[epoch]) if reports else "not reported yet"
             line = self._line(trial.number, _who(trial), epoch, result)
             self._show(trial.number, line, quiet=not reports)
-        if self._live is not None and not self._lines:
-            self._live.update("")
+        if not self._lines:
+            self._update_live()
 
     def _line(self, number: int, who: str, epoch: int, result: str) -> str:
         of = f"/{self.epochs}" if self.epochs else ""
@@ -123,10 +123,17 @@ class Progress:
         now = time.monotonic()
         self._lines[number] = line
         if self._live is not None:
-            self._live.update("\n".join(self._lines[n] for n in sorted(self._lines)))
+            self._update_live()
         elif not quiet and now - self._spoke.get(number, now) > _QUIET_SECONDS:
             self._print(line)
             self._spoke[number] = now
+
+    def _update_live(self) -> None:
+        if self._live is not None:
+            from rich.text import Text
+
+            lines = "\n".join(self._lines[n] for n in sorted(self._lines))
+            self._live.update(Text(lines, no_wrap=True, overflow="ellipsis"))
 
     def _forget(self, number: int) -> None:
         for of_trials in (self._lines, self._began, self._spoke):
@@ -149,9 +156,9 @@ class Progress:
         if trial.state == TrialState.COMPLETE and trial.value is not None and self._is_best(trial):
             self.best, note = trial.value, "best so far"
         self._forget(trial.number)
-        if self._live is not None:
-            self._live.update("\n".join(self._lines[n] for n in sorted(self._lines)))
-        self._print(self._row(str(trial.number), [*map(number, values), shown], seconds, note))
+        self._update_live()
+        cells = [str(trial.number), *map(number, values), shown, seconds]
+        self._print(self._layout().row(cells, note))
         if self.on_end is not None:
             self.on_end(trial)
 
@@ -160,10 +167,17 @@ class Progress:
             return True
         return trial.value > self.best if self.maximize else trial.value < self.best
 
-    def _row(self, run: str, cells: list[str], time_spent: str, note: str) -> str:
-        widths = [10] * (len(cells) - 1) + [max(10, len(self.metric_name))]
-        padded = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)]
-        return f"{run:>4} {' '.join(padded)} {time_spent:>12}  {note}".rstrip()
+    def _layout(self) -> Layout:
+        """The columns: a terminal that is too narrow loses the time, then raw parameters."""
+        title = self.metric_name.replace("_", " ")
+        columns = [
+            Column("run", 0, least=4),
+            *(Column(symbol(name), 2 + i) for i, name in enumerate(self.names)),
+            *(Column(symbol(axis), 1 + i) for i, axis in enumerate(self.axes)),
+            Column(title, 0, short=title.rpartition(" ")[2]),
+            Column("time", 2 + len(self.names), least=10),
+        ]
+        return fit(columns, self.console.width if self.console.is_terminal else None)
 
     def _print(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
