@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -26,3 +30,18 @@ def nearest(given: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(given.lower(), lower, n=1, cutoff=0.5)
     hint = f"did you mean {lower[close[0]]!r}? " if close else ""
     return f"{hint}Valid: {', '.join(names)}"
+
+
+def program(name: str) -> str:
+    """A program of this environment as one can type it here: with its folder if PATH lacks it."""
+    beside = Path(sys.executable).with_name(name)
+    on_path = shutil.which(name)
+    if not beside.exists() or (on_path and Path(on_path).absolute() == beside):
+        return name
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+
+
+def command(name: str, *arguments: str) -> str:
+    """One of the project's commands as one can type it here: `.venv/bin/python -m hptoolkit.…`."""
+    return f"{program('python')} -m {shlex.join([f'hptoolkit.{name}', *arguments])}"

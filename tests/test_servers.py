@@ -70,12 +70,12 @@ def test_the_printed_commands_show_the_study(tmp_path: Path) -> None:
     assert outcome(process)["n_trials"] == 3
     dashboard = re.search(r"Inspect the study: +(.*)", process.stdout)
     mlflow = re.search(r"Compare the runs: +(.*)", process.stdout)
-    report = re.search(r"See what was found: +python (.*)", process.stdout)
+    report = re.search(r"See what was found: +(.*)", process.stdout)
     assert dashboard is not None
     assert mlflow is not None
     assert report is not None
     drawn = subprocess.run(
-        [sys.executable, *shlex.split(report[1])],
+        shlex.split(report[1]),
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     page = json.loads(drawn.stdout.splitlines()[-1])["report"]

@@ -14,7 +14,7 @@ from hptoolkit.cli.lr_range import lr_range
 from hptoolkit.cli.proxy import proxy
 from hptoolkit.cli.report import report
 from hptoolkit.cli.study import study
-from hptoolkit.errors import UserError
+from hptoolkit.errors import UserError, command
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "study": (study, "search good hyperparameters, and go on where an earlier run stopped"),
@@ -48,4 +48,4 @@ def overview() -> None:
     print("hptoolkit: tune neural networks in the invariant coordinates of SGD.\n")
     for name, (_, purpose) in COMMANDS.items():
         print(f"  python -m hptoolkit.{name:<10} {purpose}")
-    print("\nEach has --help. The first to try: python -m hptoolkit.study --sampler coord")
+    print(f"\nEach has --help. The first to try: {command('study', '--sampler', 'coord')}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hptoolkit.errors import command
+
 if TYPE_CHECKING:
     from hptoolkit.config.definition import StudyDefinition
     from hptoolkit.training.lr_range import RangeTest
@@ -77,7 +79,7 @@ def lr_range(
     print(f"The loss is lowest at λ = {test.suggestion.minimum:.2g}, which is too high for a peak.")
     print(f"Suggested: a peak of λ = {high:.2g} at most, and {low:.2g} at least.")
     print(f"Figure: {path}")
-    print(f"Search from there: python -m hptoolkit.study {name} --start lr-range")
+    print(f"Search from there: {command('study', name, '--start', 'lr-range')}")
     print(json.dumps(outcome))
 
 

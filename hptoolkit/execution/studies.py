@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from hptoolkit import storage as storages
 from hptoolkit.attributes import DEFINITION, SLICE
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
-from hptoolkit.errors import UserError, nearest
+from hptoolkit.errors import UserError, command, nearest
 from hptoolkit.storage.urls import database_file, redact
 
 
@@ -45,7 +45,7 @@ def find(address: str, name: str) -> Study:
     if not there:
         raise UserError(
             f"The storage {redact(address)} holds no study: run one by "
-            "python -m hptoolkit.study, or give another --storage."
+            f"{command('study')}, or give another --storage."
         )
     raise UserError(f"The storage {redact(address)} has no study {name!r}: {nearest(name, there)}.")
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
 from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER
 from hptoolkit.config.schema import Search
-from hptoolkit.errors import UserError
+from hptoolkit.errors import UserError, command, program
 from hptoolkit.execution.worker import used
 from hptoolkit.reporting.formatting import metric, number, symbol
 from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
@@ -113,13 +110,13 @@ def model_lines(study: Study) -> list[str]:
 
 def dashboard_command(storage: str) -> str:
     """The command that opens the study in optuna-dashboard."""
-    return f"{executable('optuna-dashboard')} {shlex.quote(redact(storage))}"
+    return f"{program('optuna-dashboard')} {shlex.quote(redact(storage))}"
 
 
 def report_command(study_name: str, storage: str) -> str:
     """The command that draws the study's report."""
-    elsewhere = "" if storage == DEFAULT else f" --storage {shlex.quote(redact(storage))}"
-    return f"python -m hptoolkit.report {shlex.quote(study_name)}{elsewhere}"
+    elsewhere = [] if storage == DEFAULT else ["--storage", redact(storage)]
+    return command("report", study_name, *elsewhere)
 
 
 def show(
@@ -141,18 +138,9 @@ def show(
     lines.append(f"See what was found: {report_command(study.study_name, storage)}")
     lines.append(f"Inspect the study:  {dashboard_command(storage)}")
     if mlflow != "off":
-        command = ui_command(mlflow)
-        program, _, arguments = command.partition(" ")  # a server's address has no arguments
-        shown = f"{executable(program)} {arguments}" if arguments else command
+        first, _, arguments = ui_command(mlflow).partition(" ")
+        # A server's address has no arguments.
+        shown = f"{program(first)} {arguments}" if arguments else first
         lines.append(f"Compare the runs:   {shown}")
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
-
-
-def executable(name: str) -> str:
-    """A command as one can type it here: with its folder where the PATH does not lead to it."""
-    beside = Path(sys.executable).with_name(name)
-    if shutil.which(name) or not beside.exists():
-        return name
-    here = Path.cwd()
-    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)

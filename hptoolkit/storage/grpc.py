@@ -8,7 +8,7 @@ import warnings
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import GrpcStorageProxy
 
-from hptoolkit.errors import StorageError, UserError, first_line
+from hptoolkit.errors import StorageError, UserError, command, first_line
 from hptoolkit.storage.retry import PATIENCE, patient
 
 SCHEME = "grpc://"
@@ -52,7 +52,7 @@ class Proxied(GrpcStorageProxy):
             self.close()
             raise UserError(
                 f"No storage proxy answers at {address}: start one there by "
-                f"python -m hptoolkit.proxy --storage URL --port {port}."
+                f"{command('proxy', '--storage', 'URL', '--port', str(port))}."
             ) from None
 
     def is_transient(self, error: BaseException) -> bool:
