@@ -6,8 +6,9 @@ import optuna
 import pytest
 
 from hptoolkit import UserError
+from hptoolkit.cli.builtin_study import prepare
 from hptoolkit.config.load import load_study
-from hptoolkit.execution.builtin_study import axes_for, prepare, symmetry_of
+from hptoolkit.execution.builtin_study import axes_for, symmetry_of
 from hptoolkit.training import data
 from tests.test_study_command import run
 

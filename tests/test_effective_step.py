@@ -6,9 +6,9 @@ import optuna
 import pytest
 
 from hptoolkit import Coordinates
+from hptoolkit.cli.builtin_study import prepare
 from hptoolkit.config.load import load_study
 from hptoolkit.coordinates.theory import OPTIMIZERS, effective_step
-from hptoolkit.execution.builtin_study import prepare
 from tests.test_builtin_study import NONE, silent
 
 LR, MOMENTUM, DECAY = 0.3, 0.8, 0.002

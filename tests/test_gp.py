@@ -27,11 +27,11 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 import hptoolkit as hpt
 from hptoolkit.errors import UserError
+from hptoolkit.samplers.gp import model
 from hptoolkit.samplers.gp.acquisition import best_first, candidates, expected_improvement
 from hptoolkit.samplers.gp.evidence import Evidence, gather
 from hptoolkit.samplers.gp.features import Columns
 from hptoolkit.samplers.gp.model import LearnedAxesGP, Parameters
-from hptoolkit.samplers.gp.sampler import model
 from hptoolkit.samplers.history import History
 from hptoolkit.search_space.region import Region
 from tests import page

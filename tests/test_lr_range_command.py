@@ -9,7 +9,7 @@ import pytest
 
 from hptoolkit import UserError
 from hptoolkit.config.load import load_study
-from hptoolkit.lr_range import begin_at
+from hptoolkit.execution.range_test import begin_at
 from hptoolkit.training.lr_range import Suggestion
 from tests.test_study_command import environment, outcome, run
 
