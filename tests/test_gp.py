@@ -109,13 +109,13 @@ def test_posterior_and_likelihood_are_those_of_scikit_learn() -> None:
 
     logs = [math.log(x) for x in (*lengths, signal, noise - 1e-6)]
     vector = torch.tensor([*logs[:3], a, b, *logs[3:]], dtype=torch.float64)
-    model = LearnedAxesGP(Parameters(vector, columns.layout), evidence)
+    ours = LearnedAxesGP(Parameters(vector, columns.layout), evidence)
     points = np.array([columns.encode(region.encode(p)) for p in asked])
-    posterior = model.posterior(torch.from_numpy(points).unsqueeze(1))
+    posterior = ours.posterior(torch.from_numpy(points).unsqueeze(1))
     np.testing.assert_allclose(posterior.mean.numpy().ravel(), mean, atol=1e-6)
     np.testing.assert_allclose(posterior.variance.numpy().ravel(), deviation**2, atol=1e-6)
     for point, m, d in zip(points, mean, deviation, strict=True):
-        assert model.moments(point) == pytest.approx((m, d), abs=1e-6)
+        assert ours.moments(point) == pytest.approx((m, d), abs=1e-6)
 
     center, spread = model.prior(columns.layout)
     penalty = 0.5 * float((((vector - center) / spread) ** 2).sum())
