@@ -105,6 +105,7 @@ def write(
     from hptoolkit.errors import UserError
     from hptoolkit.execution import studies
     from hptoolkit.reporting import figures, html, results
+    from hptoolkit.reporting.facts import facts
 
     if study._is_multi_objective():
         raise UserError(
@@ -124,6 +125,7 @@ def write(
             album.figures,
             album.notes,
             about=results.about(study, defined),
+            facts=facts(study, defined),
             findings=album.findings,
             table=album.table,
         )

@@ -19,6 +19,12 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     ]
 
 
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted fields of the second identity that the first has otherwise, with their values."""
+    old = _flat(before)
+    return {f: value for f, value in _flat(after).items() if f not in old or old[f] != value}
+
+
 def widened(before: Search, after: Search, sampler: str) -> bool:
     """Whether two definitions differ in nothing but wider ranges, so that old trials stay valid."""
     if not isinstance(before, StudyDefinition) or not isinstance(after, StudyDefinition):

@@ -130,6 +130,7 @@ def _write(study: Study, definition: Search | None, album: Album, folder: Path) 
     """The report page, its text in Markdown, and each figure as plotly's JSON."""
     from hptoolkit.reporting import html
     from hptoolkit.reporting.dashboard import note
+    from hptoolkit.reporting.facts import facts
     from hptoolkit.reporting.results import about
 
     html.write(
@@ -138,6 +139,7 @@ def _write(study: Study, definition: Search | None, album: Album, folder: Path) 
         album.figures,
         album.notes,
         about=about(study, definition),
+        facts=facts(study, definition),
         findings=album.findings,
         table=album.table,
     )

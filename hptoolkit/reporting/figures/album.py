@@ -18,6 +18,7 @@ from hptoolkit.reporting.figures import (
     exponents,
     findings,
     learning_curves,
+    profiles,
     run_table,
     search_path,
     slice_maps,
@@ -114,6 +115,7 @@ def _drawn(
 ) -> tuple[list[Figure], list[str]]:
     drawn: list[Figure | list[Figure] | str] = [
         search_path.draw(view),
+        *([profiles.draw(view, noise)] if profiles.searched_along_axes(view) else []),
         slice_maps.draw(view, noise),
         collapse.draw(view, noise, learned),
         learned if isinstance(learned, str) else exponents.draw(view, learned),

@@ -41,7 +41,7 @@ def anchor(view: StudyView) -> str | None:
 
 
 def pairs(view: StudyView) -> list[Pair]:
-    """λ with each parameter that its coordinate holds and that the runs vary, widest first."""
+    """λ with each parameter that its coordinate holds and that the runs vary, most varied first."""
     first = anchor(view)
     if first is None or not view.varies(str(view.factors[first])):
         return []
@@ -62,5 +62,5 @@ def pairs(view: StudyView) -> list[Pair]:
 
 
 def _span(view: StudyView, axis: str) -> float:
-    logs = [math.log(view.place(run, axis)) for run in view.runs]
-    return max(logs) - min(logs)
+    """How far the runs are spread along an axis; one that lies alone far out counts for little."""
+    return float(np.std([math.log(view.place(run, axis)) for run in view.runs]))

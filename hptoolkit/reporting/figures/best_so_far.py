@@ -5,7 +5,17 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 from typing import Any
 
-from hptoolkit.reporting.figures.figure import BAND, BLUE, GREY, ORANGE, Figure, blank, brief
+from hptoolkit.reporting.figures.figure import (
+    BAND,
+    BLUE,
+    GREY,
+    ORANGE,
+    Figure,
+    blank,
+    brief,
+    frame,
+    outside,
+)
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.view import Run, StudyView
 from hptoolkit.reporting.formatting import metric, metric_label
@@ -27,9 +37,12 @@ def draw(view: StudyView, noise: Noise | None) -> Figure | str:
     for column, (title, x) in enumerate(places, 1):
         _panel(figure, view, ended, x, shown, noise, column)
         figure.update_xaxes(title_text=title, rangemode="tozero", row=1, col=column)
-    figure.update_yaxes(range=_heights(view, told))
+    values = [run.value * view.scale for run in told if run.value is not None]
+    shown_range = frame(values, maximize=view.maximize)
+    figure.update_yaxes(range=shown_range)
     figure.update_yaxes(title_text=metric_label(view.metric), col=1)
-    return Figure("best-so-far", "Best so far", _caption(view, ended, told, noise), figure)
+    caption = _caption(view, ended, told, noise) + outside(values, shown_range)
+    return Figure("best-so-far", "Best so far", caption, figure)
 
 
 def best_after(runs: list[Run], *, maximize: bool) -> list[float | None]:
@@ -101,16 +114,6 @@ def _panel(
 
 def _last(run: Run) -> float | None:
     return run.curve[-1][1] if run.curve else None
-
-
-def _heights(view: StudyView, told: list[Run]) -> list[float] | None:
-    """For a loss, from the best to the first finished run: what explodes hides the rest."""
-    if view.maximize:
-        return None
-    values = sorted(run.value * view.scale for run in told if run.value is not None)
-    top = max(values[len(values) // 2], (told[0].value or 0.0) * view.scale)
-    margin = 0.08 * ((top - values[0]) or 1.0)
-    return [brief(values[0] - margin), brief(top + margin)]
 
 
 def _caption(view: StudyView, ended: list[Run], told: list[Run], noise: Noise | None) -> str:

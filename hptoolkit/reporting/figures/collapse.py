@@ -11,7 +11,7 @@ import numpy as np
 
 from hptoolkit.reporting.figures.axes_pair import Pair, pairs
 from hptoolkit.reporting.figures.exponents import Learned
-from hptoolkit.reporting.figures.figure import BAND, Figure, axis, blank, brief
+from hptoolkit.reporting.figures.figure import BAND, Figure, axis, blank, brief, frame, outside
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.variance import FEWEST, explained
 from hptoolkit.reporting.figures.view import StudyView
@@ -56,7 +56,8 @@ def draw(view: StudyView, noise: Noise | None, learned: Learned | str) -> Figure
                 y0=brief(best - deviation), y1=brief(best + deviation), fillcolor=BAND,
                 line_width=0, layer="below", row=1, col=column,
             )  # fmt: skip
-    figure.update_yaxes(range=_heights(view))
+    heights = [point.value * view.scale for point in view.points]
+    figure.update_yaxes(range=frame(heights, maximize=view.maximize))
     figure.update_yaxes(title_text=metric_label(view.metric), col=1)
     figure.update_layout(coloraxis=_colours(view, pair), showlegend=False)
     caption = _caption(view, pair, shares, noise, fitted=isinstance(learned, Learned))
@@ -132,17 +133,6 @@ def _draw(figure: Any, view: StudyView, panel: Panel, partner: str, column: int)
     figure.update_xaxes(**axis(panel.title, panel.places), row=1, col=column)
 
 
-def _heights(view: StudyView) -> list[float] | None:
-    """All values of an accuracy; of a loss the lower ones: one that explodes hides the rest."""
-    values = [point.value * view.scale for point in view.points]
-    if view.maximize:
-        return None
-    best, median = min(values), float(np.median(values))
-    top = min(max(values), best + 4 * (median - best)) if median > best else max(values)
-    margin = 0.05 * ((top - best) or 1.0)
-    return [brief(best - margin), brief(top + margin)]
-
-
 def _colours(view: StudyView, pair: Pair) -> dict[str, Any]:
     """The partner's colours, by its logarithm to base 2, with its values at the ticks."""
     logs = sorted({round(math.log2(view.place(p, pair.raw[1])), 3) for p in view.points})
@@ -173,11 +163,8 @@ def _caption(
         "predicted from the others; pruned and diverged runs are left out). "
         f"{sentence_by_side(view, pair)}"
     ).rstrip()
-    heights = _heights(view)
-    outside = sum(point.value * view.scale > heights[1] for point in view.points) if heights else 0
-    if outside:
-        verb = "that is worse lies" if outside == 1 else "that are worse lie"
-        text += f" {outside} {verb} outside the frame."
+    heights = [point.value * view.scale for point in view.points]
+    text += outside(heights, frame(heights, maximize=view.maximize))
     if fitted:
         text += (
             " The last panel has the exponents that the GP fitted to these very runs, so its share "

@@ -108,6 +108,38 @@ def colour_range(values: Sequence[float], *, maximize: bool) -> tuple[float, flo
     return (floor, best) if maximize else (best, floor)
 
 
+def frame(values: Sequence[float], *, maximize: bool) -> tuple[float, float] | None:
+    """The lowest and highest value of an axis on which the good results can be told apart.
+
+    From the best to three times as far as the median lies: over all of them, 0 to 100 %, what
+    matters would fill a hair's breadth. None without two different values.
+
+    Args:
+        values: Of what is drawn, in the units that are shown.
+        maximize: Whether the largest is the best.
+    """
+    ordered = sorted(values, reverse=maximize)
+    if not ordered or ordered[0] == ordered[-1]:
+        return None
+    best, median, worst = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    end = best + 3.0 * (median - best) if median != best else worst
+    end = max(end, worst) if maximize else min(end, worst)
+    margin = 0.06 * abs(end - best)
+    low, high = sorted((best, end))
+    return brief(low - margin), brief(high + margin)
+
+
+def outside(values: Iterable[float], shown: tuple[float, float] | None) -> str:
+    """A sentence on the values that a frame leaves out; empty if it leaves out none."""
+    if shown is None:
+        return ""
+    count = sum(not shown[0] <= value <= shown[1] for value in values)
+    if not count:
+        return ""
+    verbs = ("is", "lies") if count == 1 else ("are", "lie")
+    return f" {count} that {verbs[0]} worse {verbs[1]} outside the frame."
+
+
 def colours(values: Sequence[float], title: str, *, maximize: bool) -> dict[str, Any]:
     """The colour axis of values, light for good."""
     low, high = colour_range(values, maximize=maximize)

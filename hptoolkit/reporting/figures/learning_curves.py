@@ -62,8 +62,12 @@ def draw(view: StudyView, noise: Noise | None) -> Figure | str:
             layer="below",
         )  # fmt: skip
     figure.update_xaxes(title_text="epoch")
-    figure.update_yaxes(title_text=metric_label(view.metric), range=_heights(view, told))
-    return Figure("learning-curves", "Learning curves", _caption(pruned, lost, noise), figure)
+    shown = _frame(view, told)
+    figure.update_yaxes(title_text=metric_label(view.metric), range=shown)
+    caption = _caption(pruned, lost, noise)
+    if shown is not None:
+        caption += " Early epochs and the worst runs may lie outside the frame."
+    return Figure("learning-curves", "Learning curves", caption, figure)
 
 
 def _joined(view: StudyView, runs: Sequence[Run]) -> tuple[list[int | None], list[float | None]]:
@@ -81,14 +85,19 @@ def _thinned(runs: Sequence[Run]) -> Sequence[Run]:
     return runs[::step]
 
 
-def _heights(view: StudyView, told: Sequence[Run]) -> list[float] | None:
-    """For a loss, up to the first epoch of the better half: what explodes hides the rest."""
-    if view.maximize or not told:
-        return None
+def _frame(view: StudyView, told: Sequence[Run]) -> tuple[float, float] | None:
+    """From the best to what the better half had reached after a quarter of their epochs.
+
+    The first epochs and what explodes hide the rest.
+    """
     better = told[: len(told) // 2 + 1]
-    values = [value for run in better for _, value in run.curve]
-    margin = 0.05 * (max(values) - min(values))
-    return [brief(min(values) - margin), brief(max(values) + margin)]
+    values = [run.curve[(len(run.curve) - 1) // 4][1] for run in better]
+    values += [value for run in better for _, value in run.curve[len(run.curve) // 4 :]]
+    if not values or min(values) == max(values):
+        return None
+    low, high = min(values) * view.scale, max(values) * view.scale
+    margin = 0.06 * (high - low)
+    return brief(low - margin), brief(high + margin)
 
 
 def _title(view: StudyView, run: Run) -> str:

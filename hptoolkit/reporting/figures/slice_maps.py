@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hptoolkit.errors import command
 from hptoolkit.reporting.figures import slice_panel
 from hptoolkit.reporting.figures.axes_pair import Pair, pairs
 from hptoolkit.reporting.figures.figure import (
@@ -16,6 +17,7 @@ from hptoolkit.reporting.figures.figure import (
     name_of,
 )
 from hptoolkit.reporting.figures.noise import Noise
+from hptoolkit.reporting.figures.profiles import searched_along_axes
 from hptoolkit.reporting.figures.slice_panel import MARGIN, Cut
 from hptoolkit.reporting.figures.view import Point, StudyView
 from hptoolkit.reporting.formatting import metric_label, number, symbol
@@ -34,12 +36,15 @@ def draw(view: StudyView, noise: Noise | None) -> list[Figure] | str:
         return "A slice needs a finished run."
     cuts = [_cut(view, pair, best) for pair in pairs(view)]
     found = [cut for cut in cuts if _is_wide(view, cut.pair, cut.points)]
+    if searched_along_axes(view):
+        # Line searches leave lines of points, of which a map would be slivers: see `profiles`.
+        found = [cut for cut in found if cut.exact and _is_filled(view, cut)]
     if view.slice_of is not None:
         found = [cut for cut in found if cut.pair.name in view.slice_of]
     if not found:
         return (
             f"A slice needs {FEWEST} runs that vary λ and a parameter of its coordinate: "
-            "python -m hptoolkit.report STUDY --slice lr,momentum runs one."
+            f"{command('report', view.name, '--slice', 'lr,momentum')} runs one."
         )
     return [_figure(view, cut, noise) for cut in found]
 
@@ -67,6 +72,12 @@ def _is_wide(view: StudyView, pair: Pair, points: Sequence[Point]) -> bool:
     """Whether there are enough points, at three values of each parameter at least."""
     places = [{rounded(view.place(p, name)) for p in points} for name in pair.raw]
     return len(points) >= FEWEST and all(len(each) > 2 for each in places)
+
+
+def _is_filled(view: StudyView, cut: Cut) -> bool:
+    """Whether the points fill at least half of the columns and rows in which they stand."""
+    places = [{rounded(view.place(p, name)) for p in cut.points} for name in cut.pair.raw]
+    return 2 * len(cut.points) >= len(places[0]) * len(places[1])
 
 
 def _same(one: Any, other: Any) -> bool:
