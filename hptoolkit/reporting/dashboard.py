@@ -53,8 +53,12 @@ def note(study: Study, definition: Search | None, album: Album) -> str:
     reading = [
         f"Trials hold raw parameters; what was searched is their user attribute{coordinates}. "
         "`history` has every epoch, `pruned_reason` and `error` say why a trial ended early.",
-        "Numbered figures on the page *History* are hptoolkit's; the others are Optuna's own, "
-        "over raw parameters.",
+        "Numbered figures on the page *History* are hptoolkit's (the dashboard shows them in no "
+        "order of its own: go by the numbers); the others are Optuna's own, over raw parameters.",
+        "Its plot *Hyperparameter Importance* ranks otherwise than the shares of variance here: it "
+        "asks how much of the variance a random forest (fANOVA) gives to each raw parameter over "
+        "its whole range, including runs far from the best; the shares say how well one axis by "
+        "itself predicts the finished runs. A search that follows one axis makes them differ most.",
         f"The same figures with their captions on one page: "
         f"`python -m hptoolkit.report {study.study_name}`.",
         *(

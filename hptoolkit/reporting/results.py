@@ -13,7 +13,12 @@ from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError, command, program
 from hptoolkit.execution.worker import used
 from hptoolkit.reporting.formatting import metric, number, symbol
-from hptoolkit.samplers import CoordinateDescentSampler, CoordinateSampler, GPSampler
+from hptoolkit.samplers import (
+    CoordinateDescentSampler,
+    CoordinateSampler,
+    GPReport,
+    GPSampler,
+)
 from hptoolkit.samplers.incumbent import best_trial
 from hptoolkit.storage import DEFAULT
 from hptoolkit.storage.urls import redact
@@ -81,7 +86,7 @@ def page_table(study: Study, metric_name: str) -> Table | None:
         point = sampler.coordinates.from_raw(row.params)
         values = [number(row.params[n]) for n in names] + [number(point[a]) for a in axes]
         along = symbol(row.axis) if row.axis else "start"
-        table.add_row(str(row.trainings - 1), along, *values, metric(metric_name, row.value))
+        table.add_row(str(row.trial), along, *values, metric(metric_name, row.value))
     return table
 
 
@@ -95,17 +100,35 @@ def best_line(study: Study, metric_name: str) -> str:
     return f"Best: {params}: {metric_name.replace('_', ' ')} {value} (run {best.number})."
 
 
-def model_lines(study: Study) -> list[str]:
+def model_lines(study: Study, metric_name: str) -> list[str]:
     """What the GP has learned, and what choosing a trial cost; nothing for other samplers."""
     if not isinstance(study.sampler, GPSampler):
         return []
     try:
-        learned = study.sampler.report(study).sentence()
+        learned = model_sentence(study.sampler.report(study), metric_name)
     except UserError:
         return []  # too few points
     seconds = study.user_attrs.get(GP_REPORT, {}).get("seconds")
     cost = "" if seconds is None else f" Choosing the last trial took {seconds:.2f} s."
     return [f"The GP: {learned}{cost}"]
+
+
+def model_sentence(report: GPReport, metric_name: str) -> str:
+    """What the GP has learned, in the notation of the lines around it."""
+    low, high = (metric(metric_name, end) for end in report.interval)
+    best = ", ".join(f"{symbol(name)} = {number(value)}" for name, value in report.best.items())
+    predicted = (
+        f"After {report.points} points it expects the best at {best}: "
+        f"{metric(metric_name, report.value)} ({low} to {high}, 95 %)."
+    )
+    if not report.exponents:
+        return predicted
+    fitted = " · ".join(
+        f"({symbol(factor)})^({e.value:.2f} ± {e.error:.2f}; theory {e.theory:.3g})"
+        for factor, e in report.exponents.items()
+    )
+    judged = metric_name.replace("_", " ")
+    return f"{judged} depends on {symbol(report.anchor or '')} · {fitted} first of all. {predicted}"
 
 
 def dashboard_command(storage: str) -> str:
@@ -134,7 +157,7 @@ def show(
     table = page_table(study, metric_name)
     if table is not None:
         console.print(table)
-    lines = [best_line(study, metric_name), *model_lines(study), f"Stopped: {reason}."]
+    lines = [best_line(study, metric_name), *model_lines(study, metric_name), f"Stopped: {reason}."]
     lines.append(f"See what was found: {report_command(study.study_name, storage)}")
     lines.append(f"Inspect the study:  {dashboard_command(storage)}")
     if mlflow != "off":
