@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import shlex
 import shutil
 import signal
@@ -15,7 +16,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from optuna.trial import FrozenTrial, TrialState
 import hptoolkit.tracking.tracker
 from hptoolkit.errors import UserError
 from hptoolkit.tracking import Tracker, check_uri, ui_command
-from hptoolkit.tracking.identity import StudyIdentity
-from hptoolkit.tracking.process import StoreProcess
-from hptoolkit.tracking.writer import Writer
+from hptoolkit.tracking.store import RunStore
+from hptoolkit.tracking.study_record import StudyRecord
+from hptoolkit.tracking.writer import StoreProcess, answer
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -66,12 +66,13 @@ def store(tmp_path: Path, empty_store: Path) -> Path:
 class WithoutProcess(StoreProcess):
     """The writer called instead of started: a start takes seconds."""
 
-    def __init__(self, uri: str, study: StudyIdentity) -> None:
-        self._opening = {"uri": uri, "study": asdict(study)}
-        self._writer = Writer()
+    def __init__(self, uri: str, study: StudyRecord) -> None:
+        self._opening = (uri, study)
+        self._here = RunStore()
 
-    def _exchange(self, line: str) -> str:
-        return self._writer.answer(line)
+    def _exchange(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        request = pickle.loads(pickle.dumps((method, arguments)))
+        return pickle.loads(pickle.dumps(answer(self._here, *request)))
 
     def close(self) -> None:
         pass
@@ -457,8 +458,11 @@ KILLED_BETWEEN = """
     from hptoolkit.tracking.store import RunStore
 
     class ThisProcess(RunStore):  # dies by its own hand, at a known point
+        def __init__(self, *opening):
+            self.opening = opening
+
         def open(self):
-            pass
+            super().open(*self.opening)
 
     tracker.StoreProcess = ThisProcess
     storage = optuna.storages.JournalStorage(

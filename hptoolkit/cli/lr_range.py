@@ -51,7 +51,7 @@ def lr_range(
     from hptoolkit.execution.range_test import measure
     from hptoolkit.reporting.range_test import draw
     from hptoolkit.storage.urls import database_file
-    from hptoolkit.tracking.location import check_uri
+    from hptoolkit.tracking import check_uri
     from hptoolkit.training import data, set_up_device
 
     why = ""

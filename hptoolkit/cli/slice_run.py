@@ -14,8 +14,7 @@ from hptoolkit.reporting.terminal import Progress
 from hptoolkit.samplers.incumbent import best_trial
 from hptoolkit.storage import put_back_orphans
 from hptoolkit.storage.urls import database_file
-from hptoolkit.tracking import Tracker
-from hptoolkit.tracking.location import check_uri
+from hptoolkit.tracking import Tracker, check_uri
 
 
 def check_mlflow(mlflow: str | None) -> None:

@@ -94,7 +94,7 @@ def study(
     from hptoolkit.errors import UserError, nearest
     from hptoolkit.execution.engines.engine import Placement
     from hptoolkit.storage.urls import database_file
-    from hptoolkit.tracking.location import check_uri
+    from hptoolkit.tracking import check_uri
 
     console = Console(highlight=False)
     sampler_factory.check_sampler(sampler)

@@ -8,7 +8,7 @@ with Tracker(uri, study) as tracker:
 
 from __future__ import annotations
 
-from hptoolkit.tracking.location import DEFAULT_URI, check_uri, ui_command
+from hptoolkit.tracking.connection import DEFAULT_URI, check_uri, ui_command
 from hptoolkit.tracking.tracker import Tracker
 
 __all__ = ["DEFAULT_URI", "Tracker", "check_uri", "ui_command"]

@@ -1,16 +1,22 @@
-"""A client of an MLflow store, and the experiment in it."""
+"""Where runs are kept: an MLflow store's address, a client of it, and the experiment in it."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shlex
 from typing import TYPE_CHECKING
 
-from hptoolkit.storage.urls import database_file
-from hptoolkit.tracking.location import is_database
+from hptoolkit.errors import UserError, nearest
+from hptoolkit.storage.urls import database_file, redact, scheme
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+DEFAULT_URI = "sqlite:///mlruns/mlflow.db"
+
+_SERVERS = ("http", "https", "databricks")
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 # Read when MLflow is imported or first asks; a user's own settings stand.
 _SETTINGS = {
@@ -23,6 +29,32 @@ _SETTINGS = {
 }
 
 
+def check_uri(uri: str | None) -> str:
+    """The tracking URI to use: `uri`, or the default file under `mlruns/` for None.
+
+    Raises:
+        UserError: MLflow keeps no runs at such an address (a plain folder, for instance).
+    """
+    if uri is None:
+        return DEFAULT_URI
+    kind = scheme(uri)
+    if kind not in _SERVERS + _DATABASES or (kind == "sqlite" and database_file(uri) is None):
+        hint = nearest(kind, _SERVERS + _DATABASES)
+        raise UserError(
+            f"{redact(uri)!r} is not the address of an MLflow store: expected a server such as "
+            f"http://host:5000 or a database such as {DEFAULT_URI}; {hint}."
+        )
+    return uri
+
+
+def ui_command(uri: str | None = None) -> str:
+    """What shows the runs: the command to type, or a server's address to open (no credentials)."""
+    uri = check_uri(uri)
+    if _is_database(uri):
+        return f"mlflow ui --backend-store-uri {shlex.quote(redact(uri))}"
+    return redact(uri)
+
+
 def connect(uri: str) -> MlflowClient:
     """A client of a store. Imports MLflow; raises at once if a database cannot be written."""
     for name, value in _SETTINGS.items():
@@ -32,22 +64,9 @@ def connect(uri: str) -> MlflowClient:
     # A problem reaches the user as one sentence; the rest is chatter.
     for logger in ("mlflow.store", "mlflow.tracking", "alembic", "urllib3.connectionpool"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    if is_database(uri):
+    if _is_database(uri):
         _try_database(uri)
     return MlflowClient(tracking_uri=uri)
-
-
-def _try_database(uri: str) -> None:
-    """Fail at once if the database cannot be written: MLflow itself would retry for an hour."""
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.pool import NullPool
-
-    file = database_file(uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    with create_engine(uri, poolclass=NullPool).connect() as connection:
-        if file is not None:
-            connection.execute(text("BEGIN IMMEDIATE"))
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -67,3 +86,21 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
             if found is None:
                 raise
     return str(found.experiment_id)
+
+
+def _is_database(uri: str) -> bool:
+    """Whether MLflow opens the address itself by SQL instead of asking a server."""
+    return scheme(uri) in _DATABASES
+
+
+def _try_database(uri: str) -> None:
+    """Fail at once if the database cannot be written: MLflow itself would retry for an hour."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    file = database_file(uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        if file is not None:
+            connection.execute(text("BEGIN IMMEDIATE"))

@@ -1,15 +1,28 @@
-"""What a run depended on besides its parameters: the code, the packages, the machine."""
+"""What a run depended on besides its parameters: code, packages, machine and the machine's load."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Protocol
 
 _PACKAGES = ("hptoolkit", "optuna", "torch", "torchvision", "numpy", "scikit-learn", "mlflow")
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
+
+
+class Monitor(Protocol):
+    """MLflow's, of the machine's load."""
+
+    def start(self) -> None:
+        """Begin, in a thread."""
+
+    def finish(self) -> None:
+        """Stop, and write what was collected."""
 
 
 def environment_tags() -> dict[str, str]:
@@ -22,6 +35,22 @@ def environment_tags() -> dict[str, str]:
     }
     commit = _commit()
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def watch(run_id: str, uri: str) -> Monitor | None:
+    """Log the load of processors, memory, disk and network every 10 s until the run ends.
+
+    Returns the monitor, started; None where psutil is missing.
+    """
+    if find_spec("psutil") is None:
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
+    kind: Any = SystemMetricsMonitor  # which has no types
+    monitor: Monitor = kind(run_id, resume_logging=True, tracking_uri=uri)
+    monitor.start()
+    return monitor
 
 
 def _installed() -> list[str]:

@@ -9,7 +9,10 @@ from typing import Any
 
 from hptoolkit.errors import first_line
 from hptoolkit.storage.urls import absolute, scrub
-from hptoolkit.tracking.location import check_uri
+from hptoolkit.tracking.connection import check_uri, connect, experiment_id
+from hptoolkit.tracking.environment import environment_tags
+from hptoolkit.tracking.limits import Point, log
+from hptoolkit.tracking.study_record import experiment_name
 
 
 def log_run(
@@ -32,16 +35,10 @@ def log_run(
         curves: A value a step each.
         artifact: A file kept with the run.
     """
-    from hptoolkit.tracking import batches
-    from hptoolkit.tracking.connection import connect, experiment_id
-    from hptoolkit.tracking.entries import Point
-    from hptoolkit.tracking.environment import environment_tags
-    from hptoolkit.tracking.records import experiment_name
-
     address = absolute(check_uri(uri))
     try:
         client = connect(address)
-        experiment = experiment_id(client, address, experiment_name({"data": data_set}))
+        experiment = experiment_id(client, address, experiment_name(data_set))
         run = client.create_run(experiment, run_name=name, tags=environment_tags())
         now = int(1000 * time.time())
         points = [Point(key, value, now, 0) for key, value in metrics.items()]
@@ -51,7 +48,7 @@ def log_run(
             for step, value in enumerate(curve)
         ]
         written = {key: str(value) for key, value in params.items()}
-        batches.log(client, run.info.run_id, written, points)
+        log(client, run.info.run_id, written, points)
         client.log_artifact(run.info.run_id, str(artifact))
         client.set_terminated(run.info.run_id)
     except Exception as error:  # whatever MLflow, its database or its server raises

@@ -17,19 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hptoolkit.errors import first_line
 from hptoolkit.storage.urls import absolute, redact, scrub
-from hptoolkit.tracking.identity import study_identity
-from hptoolkit.tracking.location import check_uri
-from hptoolkit.tracking.process import StoreProcess
-from hptoolkit.tracking.records import (
-    BEST_MODEL,
-    REPORT,
-    STATUS,
-    Record,
-    milliseconds,
-    outcome_record,
-    trial_record,
-)
-from hptoolkit.tracking.store import RejectedError
+from hptoolkit.tracking.connection import check_uri
+from hptoolkit.tracking.store import BEST_MODEL, REPORT, RejectedError
+from hptoolkit.tracking.study_record import outcome_record, study_record
+from hptoolkit.tracking.trial_record import STATUS, Record, milliseconds, trial_record
+from hptoolkit.tracking.writer import StoreProcess
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -76,10 +68,10 @@ class Tracker:
         self.written = 0
         self.attached: list[str] = []
         self._study = study
-        self._identity = study_identity(study)
+        self._record = study_record(study)
         self._address = absolute(self.uri)
         self._on_problem = on_problem  # None once called
-        self._watch = system_metrics
+        self._load = system_metrics
         self._store: StoreProcess | None = None
         self._waiting: dict[int, FrozenTrial] = {}
         self._rest_until = 0.0
@@ -102,17 +94,17 @@ class Tracker:
         """Write what is missing, and the outcome on the study's run, which ends.
 
         Args:
-            summary: See `hptoolkit.tracking.records.outcome_record`.
+            summary: See `hptoolkit.tracking.study_record.outcome_record`.
             interrupted: Whether the study is to go on another time: its run's status is then
                 KILLED, otherwise FINISHED.
         """
         trials = self._finished()
         ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
         outcome = outcome_record(
-            self._identity.name,
+            self._record.name,
             summary,
             interrupted=interrupted,
-            start=self._identity.start,
+            start=self._record.start,
             end=milliseconds(max(ends, default=None)),
             step=len(trials),
         )
@@ -221,7 +213,7 @@ class Tracker:
             return
         store = self._opened()
         if live:
-            store.mark_running(watch=self._watch)
+            store.mark_running(self._load)
         for number in sorted(self._waiting):
             if number not in store.complete:
                 self._write_one(store, self._waiting[number])
@@ -237,7 +229,7 @@ class Tracker:
 
     def _opened(self) -> StoreProcess:
         if self._store is None:
-            self._store = StoreProcess(self._address, self._identity)
+            self._store = StoreProcess(self._address, self._record)
             self._store.open()
         return self._store
 

@@ -1,81 +1,126 @@
-"""The process that writes to MLflow: `python -m hptoolkit.tracking.writer`, see `process`.
+"""The process that writes a study's runs, and the pipe to it.
 
-A request is a line of JSON on standard input, `{"do": name, ...}`; each is answered by one line,
-`{"done": ...}`, `{"rejected": why}` or `{"failed": why}`. It ends with its input, so that what the
-study asked for last is still written if the study itself is killed.
+MLflow is 5 s of pure Python to import and to create a store, and 30 ms a trial. In a thread that
+would hold the interpreter's lock, which a training of many small operations needs all the time:
+it was seen to fall to a third of its speed meanwhile. A process of its own takes from training
+only its share of the cores, and a Ctrl-C does not reach it in the middle of a run. It is started
+afresh, so it inherits neither torch nor MLflow and never imports a user's `__main__`.
+
+A request is a pickled (method of `RunStore`, its arguments) on standard input; the reply is what
+the method returns, or the error. It ends with its input, so that what the study asked for last is
+still written if the study itself is killed.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import pickle
+import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, cast
 
-from hptoolkit.tracking import machine
-from hptoolkit.tracking.data_sets import DataSet
-from hptoolkit.tracking.entries import Point
-from hptoolkit.tracking.identity import StudyIdentity
-from hptoolkit.tracking.records import Record
-from hptoolkit.tracking.store import RejectedError, RunStore
+from hptoolkit.tracking.store import BEST_MODEL, REPORT, RejectedError, RunStore
+from hptoolkit.tracking.study_record import StudyRecord
+from hptoolkit.tracking.trial_record import Record
+
+_IMPORT_ROOT = str(Path(__file__).resolve().parents[2])
 
 
-class Writer:
-    """Carries out requests on the runs of the study opened last."""
+class StoreProcess:
+    """A `RunStore` in another process.
 
-    _store: RunStore
-    _uri: str
-    _monitor: machine.Monitor | None = None
+    Each method raises RejectedError as the store's own does, and RuntimeError or OSError when the
+    store or the process fails.
+    """
 
-    def open(self, uri: str, study: Mapping[str, Any]) -> dict[str, Any]:
-        """The numbers of the trials whose runs are complete, and what the study's run has."""
-        self._uri, self._store = uri, RunStore(uri, StudyIdentity(**study))
-        return {"complete": sorted(self._store.complete), "has": self._store.has}
+    def __init__(self, uri: str, study: StudyRecord) -> None:
+        self._opening = (uri, study)  # by pipe: it may hold a password
+        paths = [_IMPORT_ROOT, os.environ.get("PYTHONPATH", "")]
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from hptoolkit.tracking.writer import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            start_new_session=True,
+        )
+        # Never None, since both are pipes.
+        self._requests = cast(IO[bytes], self._process.stdin)
+        self._replies = cast(IO[bytes], self._process.stdout)
+        self.complete: set[int] = set()
+        self.has: dict[str, str] = {}
 
-    def write(self, number: int, trial: Mapping[str, Any]) -> None:
-        self._store.write(number, _record(trial))
+    def open(self) -> None:
+        self.complete, self.has = self._ask("open", *self._opening)
 
-    def mark_running(self, watch: bool) -> None:
-        """`watch`: whether the machine's load is logged until the study ends."""
-        self._store.mark_running()
-        if watch and self._monitor is None:
-            self._monitor = machine.watch(self._store.run_id, self._uri)
+    def write(self, number: int, trial: Record) -> None:
+        self._ask("write", number, trial)
+        self.complete.add(number)
 
-    def finish(self, study: Mapping[str, Any]) -> None:
-        if self._monitor is not None:
-            self._monitor.finish()
-            self._monitor = None
-        self._store.finish(_record(study))
+    def mark_running(self, load: bool) -> None:
+        self._ask("mark_running", load)
 
-    def attach(self, folder: str, mark: str) -> None:
-        self._store.attach(folder, mark)
+    def finish(self, outcome: Record) -> None:
+        self._ask("finish", outcome)
+
+    def attach(self, folder: str, state: str) -> None:
+        self._ask("attach", folder, state)
+        self.has[REPORT] = state
 
     def log_model(self, checkpoint: str, number: int) -> None:
-        self._store.log_model(checkpoint, number)
+        self._ask("log_model", checkpoint, number)
+        self.has[BEST_MODEL] = str(number)
 
-    def answer(self, line: str) -> str:
-        """The reply to a request."""
-        arguments = json.loads(line)
+    def kill(self) -> None:
+        """End the process whatever it does; from any thread."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and release what it held."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        reply = self._exchange(method, arguments)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _exchange(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        _send((method, arguments), self._requests)
         try:
-            reply = {"done": getattr(self, arguments.pop("do"))(**arguments)}
-        except RejectedError as error:
-            reply = {"rejected": str(error)}
-        except Exception as error:  # whatever MLflow, its database or its server raises
-            reply = {"failed": str(_root_cause(error)) or type(error).__name__}
-        return json.dumps(reply)
+            return pickle.load(self._replies)
+        except (EOFError, pickle.UnpicklingError):
+            raise RuntimeError("the process that writes to it has ended") from None
+
+
+def answer(store: RunStore, method: str, arguments: tuple[Any, ...]) -> Any:
+    """The reply to a request: what the method returns, or the error to raise."""
+    try:
+        return getattr(store, method)(*arguments)
+    except RejectedError as error:
+        return error
+    except Exception as error:  # whatever MLflow, its database or its server raises
+        cause = _root_cause(error)
+        return RuntimeError(str(cause) or type(cause).__name__)
 
 
 def main() -> None:
-    replies, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not be a reply
-    writer = Writer()
-    for line in sys.stdin:
-        print(writer.answer(line), file=replies, flush=True)
+    requests, replies = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a library prints must not be a reply
+    store = RunStore()
+    while True:
+        try:
+            request = pickle.load(requests)
+        except (EOFError, pickle.UnpicklingError):  # at the end, or cut short by a kill
+            return
+        _send(answer(store, *request), replies)
 
 
-def _record(data: Mapping[str, Any]) -> Record:
-    points = tuple(Point(*point) for point in data["metrics"])
-    sets = tuple(DataSet(**data_set) for data_set in data["data_sets"])
-    return Record(**{**data, "metrics": points, "data_sets": sets})
+def _send(message: object, pipe: IO[bytes]) -> None:
+    pickle.dump(message, pipe)
+    pipe.flush()
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -83,7 +128,3 @@ def _root_cause(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
-
-
-if __name__ == "__main__":
-    main()

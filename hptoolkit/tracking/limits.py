@@ -1,4 +1,4 @@
-"""Params, tags and metrics as MLflow takes them: their keys and values within its limits."""
+"""MLflow's limits on keys, values and batches: params, tags and metrics as it takes them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hptoolkit.storage.urls import redact
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 _LONGEST_KEY, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 8000
 _LARGEST = sys.float_info.max
+# MLflow takes 100 params, 100 tags and 1000 of all kinds at once.
+_PARAMS_A_BATCH, _METRICS_A_BATCH = 100, 800
 
 
 class Point(NamedTuple):
@@ -66,7 +72,30 @@ def coordinate_metrics(coordinates: object) -> dict[str, Any]:
 
 def as_text(value: object) -> str:
     """A text as it is, any other value as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    # Of a user's own kind of text, the plain text: another process need not know the kind.
+    return str.__str__(value) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def log(
+    client: MlflowClient,
+    run_id: str,
+    params: Mapping[str, str],
+    metrics: Iterable[Point] = (),
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Add to a run, in one batch or in as many as the limits ask for; 100 tags at most."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    all_params = iter([Param(key, value) for key, value in params.items()])
+    all_metrics = iter([Metric(*point) for point in metrics])
+    some_tags = [RunTag(key, value) for key, value in (tags or {}).items()]
+    while True:
+        some_params = list(islice(all_params, _PARAMS_A_BATCH))
+        some_metrics = list(islice(all_metrics, _METRICS_A_BATCH))
+        if not (some_params or some_metrics or some_tags):
+            return
+        client.log_batch(run_id, some_metrics, some_params, some_tags)
+        some_tags = []
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""What MLflow is told: a study and its trials as plain values, computed without MLflow.
+"""What MLflow is told of a trial, as plain values, computed without MLflow.
 
 A record is a pure function of what Optuna stores, its times included, so a run written twice, or
 by two processes, or in two parts around a crash, holds the same.
@@ -10,12 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.attributes import COORDINATES, DATA, HISTORY, SEED
-from hptoolkit.storage.urls import redact
-from hptoolkit.tracking.data_sets import DataSet, data_sets
-from hptoolkit.tracking.entries import Point, as_text, coordinate_metrics, params, points, tags
+from hptoolkit.tracking.limits import Point, as_text, coordinate_metrics, params, points, tags
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -23,17 +22,47 @@ if TYPE_CHECKING:
 # MLflow's own words for Optuna's states; a trial in another state has no run yet.
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
-UID = "hptoolkit.study"  # tag of a study's run and its trials' runs: the study's identity
 TRIAL_NUMBER = "optuna.trial_number"
-PARENT = "mlflow.parentRunId"
-SOURCE = {"mlflow.source.name": "hptoolkit.study", "mlflow.source.type": "LOCAL"}
-DESCRIPTION = "mlflow.note.content"  # Markdown, shown at the head of a run
-REPORT = "hptoolkit.report"  # tag of a study's run: the state of the study that its report shows
-BEST_MODEL = "hptoolkit.best_model"  # tag of a study's run: the number of its model's trial
-MODEL_ID = "hptoolkit.best_model_id"  # tag of a study's run: its model
 
 # User attributes with a projection of their own.
 _PROJECTED = {COORDINATES, DATA, HISTORY, SEED}
+_CONTEXTS = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a run read.
+
+    Attributes:
+        name: Of the data set.
+        digest: Of the arrays themselves.
+        context: "training" or "validation".
+        shape: Images, height, width, channels.
+    """
+
+    name: str
+    digest: str
+    context: str
+    shape: tuple[int, int, int, int]
+
+    @property
+    def schema(self) -> str:
+        """What `mlflow.data.from_numpy` would say of the arrays' kinds, as JSON."""
+        kinds = {"features": _tensor("uint8", self.shape[1:]), "targets": _tensor("int64", ())}
+        return json.dumps({"mlflow_tensorspec": {k: json.dumps(v) for k, v in kinds.items()}})
+
+    @property
+    def profile(self) -> str:
+        """What it would say of their sizes, as JSON."""
+        images = self.shape[0]
+        return json.dumps(
+            {
+                "features_shape": self.shape,
+                "features_size": prod(self.shape),
+                "targets_shape": [images],
+                "targets_size": images,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -85,57 +114,8 @@ def trial_record(trial: FrozenTrial) -> Record:
             | {TRIAL_NUMBER: str(trial.number), "optuna.trial_state": trial.state.name}
             | ({"coordinates": json.dumps(coordinates)} if coordinates else {})
         ),
-        data_sets=data_sets(attributes.get(DATA)),
+        data_sets=_data_sets(attributes.get(DATA)),
     )
-
-
-def outcome_record(
-    name: str, summary: Mapping[str, Any], *, interrupted: bool, start: int, end: int, step: int
-) -> Record:
-    """What a study came to: its best as metrics at `step` (the trials so far), the rest as tags.
-
-    Args:
-        name: The study's name.
-        summary: What the study prints: `best` {`params`, `coordinates`, `value`} (None without a
-            finished trial), `stopped_because`, and other texts. Credentials are taken out.
-        interrupted: Whether the study is to go on another time: KILLED instead of FINISHED.
-        start, end: Milliseconds since 1970.
-        step: The number of finished trials, so that a resumed study adds to the curve.
-    """
-    best = summary.get("best") or {}
-    values = {
-        "objective": best.get("value"),
-        **best.get("params", {}),
-        **coordinate_metrics(best.get("coordinates")),
-    }
-    texts = {key: redact(value) for key, value in summary.items() if isinstance(value, str)}
-    return Record(
-        name=name,
-        status="KILLED" if interrupted else "FINISHED",
-        start=start,
-        end=end,
-        params={},
-        metrics=tuple(points({f"best/{key}": value for key, value in values.items()}, end, step)),
-        tags=tags(texts | {"best": json.dumps(best, default=str)}),
-    )
-
-
-def experiment_name(definition: Mapping[str, Any]) -> str:
-    """`hptoolkit-` and the data set, `hptoolkit` without one.
-
-    MLflow's tables and charts show one experiment: its runs should be comparable, and accuracies
-    are so on the same data only.
-    """
-    data = definition.get("data")
-    name = data.get("name") if isinstance(data, Mapping) else data
-    return f"hptoolkit-{name}" if isinstance(name, str) else "hptoolkit"
-
-
-def definition_tags(definition: Mapping[str, Any]) -> dict[str, str]:
-    """The coordinates that a study searches, as their expressions."""
-    section = definition.get("coordinates")
-    axes = section.get("axes") if isinstance(section, Mapping) else section
-    return {"coordinates": ", ".join(map(str, axes))} if isinstance(axes, list) else {}
 
 
 def milliseconds(moment: datetime | None) -> int:
@@ -172,3 +152,26 @@ def _epochs(trial: FrozenTrial) -> Sequence[tuple[int, Mapping[str, Any]]]:
 def _step(entry: Mapping[str, Any], index: int) -> int:
     epoch = entry.get("epoch")
     return epoch if isinstance(epoch, int) else index
+
+
+def _data_sets(attribute: object) -> tuple[DataSet, ...]:
+    """Those that a trial's user attribute `data` names; none in a foreign study."""
+    if not isinstance(attribute, Mapping):
+        return ()
+    try:
+        height, width, channels = attribute["image_shape"]
+        return tuple(
+            DataSet(
+                name=str(attribute["name"]),
+                digest=str(attribute[context]["digest"]),
+                context=context,
+                shape=(int(attribute[context]["images"]), height, width, channels),
+            )
+            for context in _CONTEXTS
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _tensor(dtype: str, shape: Sequence[int]) -> dict[str, Any]:
+    return {"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *shape]}}
