@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import shlex
 import shutil
 import signal
@@ -28,7 +29,7 @@ import hptoolkit.tracking.tracker
 from hptoolkit.errors import UserError
 from hptoolkit.tracking import Tracker, check_uri, ui_command
 from hptoolkit.tracking.store import RunStore
-from hptoolkit.tracking.study_record import StudyRecord
+from hptoolkit.tracking.study_record import StudyRecord, study_record
 from hptoolkit.tracking.writer import StoreProcess, answer
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -47,11 +48,24 @@ LR = optuna.distributions.FloatDistribution(1e-4, 10.0, log=True)
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables: making them takes seconds."""
+    """A database with MLflow's tables: making them takes seconds. `half-made.db` stands beside it.
+
+    That is what a process leaves that is killed meanwhile, as MLflow alone makes them.
+    """
     from mlflow import MlflowClient
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    half = path.with_name("half-made.db")
+
+    def copy(_: Any) -> None:
+        if not half.exists() and path.exists() and path.stat().st_size > 225_000:
+            shutil.copy(path, half)
+
+    event.listen(Engine, "commit", copy)
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    event.remove(Engine, "commit", copy)
     return path
 
 
@@ -577,6 +591,102 @@ def test_a_problem_that_passes_is_no_problem_in_the_end(
     assert (tracker.problem, tracker.written) == (None, 2)
 
 
+def test_a_store_whose_first_writer_is_killed_is_made_by_the_next(
+    tmp_path: Path, study: optuna.Study
+) -> None:
+    folder = tmp_path / "mlruns"
+    uri = uri_of(folder / "mlflow.db")
+    add_trial(study)
+    process = StoreProcess(uri, study_record(study))
+
+    def open_it() -> None:
+        with pytest.raises(RuntimeError, match="has ended"):
+            process.open()
+
+    opening = threading.Thread(target=open_it)
+    opening.start()
+    wait_for(
+        lambda: any(path.stat().st_size > 225_000 for path in folder.glob("*")), "tables", pause=0
+    )
+    process.close()
+    opening.join()
+    assert not (folder / "mlflow.db").exists()
+    tracker = synced(uri, study)
+    assert (tracker.problem, tracker.written) == (None, 1)
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db"}
+
+
+@pytest.mark.usefixtures("here")
+def test_a_half_made_store_that_nobody_works_on_is_made_anew(
+    tmp_path: Path, empty_store: Path, study: optuna.Study
+) -> None:
+    half = empty_store.with_name("half-made.db")
+    young, old = tmp_path / "young.db", tmp_path / "old.db"
+    for database in (young, old):
+        shutil.copy(half, database)
+    os.utime(old, (0, 0))
+    add_trial(study)
+    assert synced(uri_of(young), study).problem is not None  # a server may be making it
+    tracker = synced(uri_of(old), study)
+    assert (tracker.problem, tracker.written) == (None, 1)
+    assert (tmp_path / "old.db.unfinished").read_bytes() == half.read_bytes()
+    assert {path.name for path in tmp_path.glob("*.db*")} == {
+        "young.db",
+        "old.db",
+        "old.db.unfinished",
+    }
+
+
+@pytest.mark.usefixtures("here")
+def test_another_program_s_database_is_left_alone(tmp_path: Path, study: optuna.Study) -> None:
+    database = tmp_path / "optuna.db"
+    optuna.create_study(storage=uri_of(database))
+    os.utime(database, (0, 0))
+    before = database.read_bytes()
+    assert synced(uri_of(database), study).problem is not None
+    assert optuna.load_study(study_name=None, storage=uri_of(database)).trials == []
+    assert {path.name for path in tmp_path.iterdir()} == {"optuna.db"}
+    assert database.read_bytes()[:16] == before[:16]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_store_of_another_version_is_upgraded_by_the_command_that_is_told(
+    store: Path, study: optuna.Study
+) -> None:
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        database.execute("update alembic_version set version_num = '451aebb31d03'")
+        database.commit()
+    problem = synced(uri_of(store), study).problem
+    assert problem is not None
+    assert f"`mlflow db upgrade {uri_of(store)}`" in problem
+    assert "after that, the study's next run" in problem
+
+
+@pytest.mark.usefixtures("here")
+def test_a_deleted_experiment_comes_back_by_the_command_that_is_told(
+    store: Path, study: optuna.Study
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri_of(store))
+    with Tracker(uri_of(store), study) as tracker:
+        tracker.log(add_trial(study))
+        wait_for(lambda: tracker.written == 1, "first run")
+        client.delete_experiment("1")
+        tracker.log(add_trial(study))
+    problem = synced(uri_of(store), study).problem
+    assert problem is not None
+    assert problem == tracker.problem
+    assert "'hptoolkit-digits' was deleted" in problem
+    assert "no trial is lost: after that, the study's next run" in problem
+    (command,) = re.findall("`(.*)`", problem)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, shell=True, check=True, timeout=120, env=os.environ | {"PATH": path})
+    assert synced(uri_of(store), study).problem is None
+    _, children = runs(store)
+    assert sorted(children) == [0, 1]
+
+
 def test_no_credential_is_shown(study: optuna.Study) -> None:
     uri = "postgresql+psycopg2://user:hunter2@127.0.0.1:1/runs?password=hunter3"
     add_trial(study)
@@ -705,13 +815,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(ready: Callable[[], bool], what: str, seconds: float = 120) -> None:
+def wait_for(
+    ready: Callable[[], bool], what: str, seconds: float = 120, pause: float = 0.2
+) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             if ready():
                 return
-        time.sleep(0.2)
+        time.sleep(pause)
     pytest.fail(f"no {what} within {seconds:g} s")
 
 

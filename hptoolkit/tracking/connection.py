@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hptoolkit.errors import UserError, nearest
-from hptoolkit.storage.urls import database_file, redact, scheme
+from hptoolkit.errors import UserError, first_line, nearest
+from hptoolkit.storage.urls import database_file, redact, scheme, scrub
+from hptoolkit.tracking.database import make_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,6 +29,10 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+
+
+class UnusableStoreError(RuntimeError):
+    """A person has to act before the store can be written; the text says how."""
 
 
 def check_uri(uri: str | None) -> str:
@@ -55,8 +61,20 @@ def ui_command(uri: str | None = None) -> str:
     return redact(uri)
 
 
+def why(error: object, uri: str) -> str:
+    """What keeps a store from being written, in a line without the address's credentials."""
+    longest = None if isinstance(error, UnusableStoreError) else 200
+    return scrub(first_line(error), uri)[:longest]
+
+
 def connect(uri: str) -> MlflowClient:
-    """A client of a store. Imports MLflow; raises at once if a database cannot be written."""
+    """A client of a store. Imports MLflow; raises at once if a database cannot be written.
+
+    A database in a file is made if need be, and made anew if its making was cut short.
+
+    Raises:
+        UnusableStoreError: A database belongs to another version of MLflow.
+    """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -65,12 +83,28 @@ def connect(uri: str) -> MlflowClient:
     for logger in ("mlflow.store", "mlflow.tracking", "alembic", "urllib3.connectionpool"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     if _is_database(uri):
-        _try_database(uri)
-    return MlflowClient(tracking_uri=uri)
+        file = database_file(uri)
+        if file is not None:
+            make_database(file)
+        _try_database(uri, file)
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except Exception as error:  # whatever MLflow raises of a database's tables
+        if "out-of-date database schema" not in str(error):
+            raise
+        raise UnusableStoreError(
+            "the database is of another version of MLflow: back it up, then "
+            f"`mlflow db upgrade {shlex.quote(redact(uri))}` brings it to this one"
+        ) from error
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
-    """The id of the experiment, made if need be; artifacts of a local store stand beside it."""
+    """The id of the experiment, made if need be; artifacts of a local store stand beside it.
+
+    Raises:
+        UnusableStoreError: It has been deleted. It is not for us to bring back its other runs, and
+            MLflow keeps its name.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -85,6 +119,12 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
             found = client.get_experiment_by_name(name)  # another process was faster
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        raise UnusableStoreError(
+            f"the experiment {name!r} was deleted in it: restore it by `MLFLOW_TRACKING_URI="
+            f"{shlex.quote(redact(uri))} mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}`"
+        )
     return str(found.experiment_id)
 
 
@@ -93,14 +133,11 @@ def _is_database(uri: str) -> bool:
     return scheme(uri) in _DATABASES
 
 
-def _try_database(uri: str) -> None:
+def _try_database(uri: str, file: Path | None) -> None:
     """Fail at once if the database cannot be written: MLflow itself would retry for an hour."""
     from sqlalchemy import create_engine, text
     from sqlalchemy.pool import NullPool
 
-    file = database_file(uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     with create_engine(uri, poolclass=NullPool).connect() as connection:
         if file is not None:
             connection.execute(text("BEGIN IMMEDIATE"))

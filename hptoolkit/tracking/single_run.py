@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hptoolkit.errors import first_line
-from hptoolkit.storage.urls import absolute, scrub
-from hptoolkit.tracking.connection import check_uri, connect, experiment_id
+from hptoolkit.storage.urls import absolute
+from hptoolkit.tracking.connection import check_uri, connect, experiment_id, why
 from hptoolkit.tracking.environment import environment_tags
 from hptoolkit.tracking.limits import Point, log
 from hptoolkit.tracking.study_record import experiment_name
@@ -52,5 +51,5 @@ def log_run(
         client.log_artifact(run.info.run_id, str(artifact))
         client.set_terminated(run.info.run_id)
     except Exception as error:  # whatever MLflow, its database or its server raises
-        return scrub(first_line(error), address)[:200]
+        return why(error, address)
     return None

@@ -98,6 +98,7 @@ class RunStore:
             self._client.set_terminated(run_id, trial.status, trial.end)
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
+                experiment_id(self._client, self._uri, self._study.experiment)  # deleted meanwhile?
                 raise RejectedError(f"{trial.name}: {error.message}") from error
             raise
         self.complete.add(number)

@@ -15,9 +15,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from hptoolkit.errors import first_line
-from hptoolkit.storage.urls import absolute, redact, scrub
-from hptoolkit.tracking.connection import check_uri
+from hptoolkit.storage.urls import absolute, redact
+from hptoolkit.tracking.connection import UnusableStoreError, check_uri, why
 from hptoolkit.tracking.store import BEST_MODEL, REPORT, RejectedError
 from hptoolkit.tracking.study_record import outcome_record, study_record
 from hptoolkit.tracking.trial_record import STATUS, Record, milliseconds, trial_record
@@ -239,10 +238,11 @@ class Tracker:
             self._store = None
 
     def _report(self, reason: object) -> None:
-        line = scrub(first_line(reason), self.uri)[:200]
+        after = "after that, " if isinstance(reason, UnusableStoreError) else ""
         self.problem = (
-            f"MLflow at {redact(self.uri)} lacks runs or figures of this study ({line}); no trial "
-            "is lost: the study's next run, or --sync-mlflow, logs what is missing."
+            f"MLflow at {redact(self.uri)} lacks runs or figures of this study "
+            f"({why(reason, self.uri)}); no trial is lost: {after}the study's next run, or "
+            "--sync-mlflow, logs what is missing."
         )
         on_problem, self._on_problem = self._on_problem, None
         if on_problem is not None:

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any, cast
 
+from hptoolkit.tracking.connection import UnusableStoreError
 from hptoolkit.tracking.store import BEST_MODEL, REPORT, RejectedError, RunStore
 from hptoolkit.tracking.study_record import StudyRecord
 from hptoolkit.tracking.trial_record import Record
@@ -30,8 +31,8 @@ _IMPORT_ROOT = str(Path(__file__).resolve().parents[2])
 class StoreProcess:
     """A `RunStore` in another process.
 
-    Each method raises RejectedError as the store's own does, and RuntimeError or OSError when the
-    store or the process fails.
+    Each method raises RejectedError and UnusableStoreError as the store's own do, and RuntimeError
+    or OSError when the store or the process fails.
     """
 
     def __init__(self, uri: str, study: StudyRecord) -> None:
@@ -99,7 +100,7 @@ def answer(store: RunStore, method: str, arguments: tuple[Any, ...]) -> Any:
     """The reply to a request: what the method returns, or the error to raise."""
     try:
         return getattr(store, method)(*arguments)
-    except RejectedError as error:
+    except (RejectedError, UnusableStoreError) as error:
         return error
     except Exception as error:  # whatever MLflow, its database or its server raises
         cause = _root_cause(error)
