@@ -229,8 +229,14 @@ def test_mlflow_lists_the_trials_and_compares_two(site: Site, page: Page) -> Non
     page.click("[data-testid='runs-compare-button']")
     page.wait_for_text("Comparing 2 Runs")
     page.wait_for_text("weight_decay")
-    page.wait(lambda: page.all(".js-plotly-plot .main-svg"), "the runs drawn")
+    # What the study judges is what the plots open on.
+    judged = "Objective validation_accuracy"
+    page.wait(lambda: judged in [e.text for e in page.all(".axis-title")], "the runs drawn")
     page.shoot("mlflow-compare")
+    page.click("[role='tab']", "Scatter Plot")
+    axis = page.wait(lambda: page.all("#y-axis-selector")[0], "the scatter plot")
+    assert axis.get_attribute("value") == f"metric-{judged}"
+    page.shoot("mlflow-scatter")
     assert page.errors() == []
 
 

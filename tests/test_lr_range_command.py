@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,14 @@ def test_the_figure_is_kept_in_mlflow(tmp_path: Path) -> None:
     assert "not written" not in process.stdout
     figures = list((tmp_path / "mlruns").rglob("digits-lr-range.html"))
     assert len(figures) == 1
+    with sqlite3.connect(tmp_path / "mlruns" / "mlflow.db") as database:
+        params = dict(database.execute("select key, value from params"))
+        metrics = {key for (key,) in database.execute("select distinct key from metrics")}
+    # What was run, and nothing that was not: one learning rate, epochs.
+    assert {name: params[name] for name in ("momentum", "weight_decay", "width")} == {
+        "momentum": "0.5",
+        "weight_decay": "0.01",
+        "width": "4",
+    }
+    assert not {"lr", "epochs", "schedule"} & params.keys()
+    assert metrics == {"loss", "schedule/lr", "suggested_high", "suggested_low"}

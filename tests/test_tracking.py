@@ -188,6 +188,7 @@ def test_a_trial_is_logged_with_parameters_coordinates_and_epochs(
     run = children[0]
     assert run.data.params == {"lr": "0.1", "momentum": "0.5", "seed": "7"}
     assert run.data.metrics == {
+        "Objective value": 0.9,
         "objective": 0.9,
         "coordinates/lr x weight_decay per 1-momentum": pytest.approx(1e-4),
         "coordinates/1-momentum": 0.5,
@@ -267,6 +268,7 @@ def test_the_study_has_a_run_with_definition_environment_and_outcome(
         "mirror": "https://user:***@host/data",
     }
     assert parent.data.metrics == {
+        "Objective value": 0.95,
         "best/objective": 0.95,
         "best/lr": 0.2,
         "best/coordinates/lr x weight_decay per 1-momentum": 2e-4,
@@ -279,6 +281,58 @@ def test_the_study_has_a_run_with_definition_environment_and_outcome(
     assert f"optuna {optuna.__version__}" in tags["packages"]
     assert tags["cores"] == str(os.cpu_count())
     assert "hunter2" not in repr(contents(store))
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_searched_is_no_param_of_the_study(store: Path) -> None:
+    study = optuna.create_study(study_name="page", direction="maximize")
+    training = {"lr": 0.4, "momentum": 0.9, "epochs": 3}
+    study.set_user_attr(
+        "definition",
+        {
+            "data": "digits",
+            "training": training,
+            "model": {"width": 4, "dropout": 0.1},
+            "search_space": {"lr": {"low": 1e-4, "high": 10.0}, "width": {"choices": [4, 8]}},
+            "metric": {"name": "validation_accuracy"},
+        },
+    )
+    history = [{"lr": 0.3, "momentum": 0.8, "width": 4, "train_loss": 0.5}]
+    trial = optuna.trial.create_trial(
+        value=0.9,
+        params={"lr": 0.5, "width": 4},
+        distributions={"lr": LR, "width": optuna.distributions.CategoricalDistribution([4, 8])},
+        user_attrs={"history": history},
+    )
+    study.add_trial(trial)
+    with Tracker(uri_of(store), study) as tracker:
+        tracker.finish({"best": {"params": trial.params, "value": 0.9}})
+    (parent,), children = runs(store)
+    assert parent.data.params == {
+        "data": "digits",
+        "training.momentum": "0.9",
+        "training.epochs": "3",
+        "model.dropout": "0.1",
+        "search_space.lr.low": "0.0001",
+        "search_space.lr.high": "10.0",
+        "search_space.width.choices": "[4, 8]",
+        "metric.name": "validation_accuracy",
+    }
+    assert children[0].data.params == {"lr": "0.5", "width": "4"}
+    assert children[0].data.metrics == {
+        "Objective validation_accuracy": 0.9,
+        "objective": 0.9,
+        "schedule/lr": 0.3,
+        "schedule/momentum": 0.8,
+        "schedule/width": 4,
+        "train_loss": 0.5,
+    }
+    # MLflow's page that compares runs opens on the first of each of these orders.
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        query = "select key from metrics where run_uuid = ? order by rowid"
+        keys = [key for (key,) in database.execute(query, (children[0].info.run_id,))]
+    assert keys[0] == min(keys) == "Objective validation_accuracy"
+    assert min(parent.data.metrics) == "Objective validation_accuracy"
 
 
 @pytest.mark.usefixtures("here")
@@ -380,7 +434,11 @@ def test_a_foreign_study_is_logged_as_far_as_it_goes(store: Path) -> None:
     _, children = runs(store, "hptoolkit")
     x = study.trials[1].params["x"]
     assert children[1].data.params == {"x": repr(x), "kind": study.trials[1].params["kind"]}
-    assert children[1].data.metrics == {"objective": x, "intermediate_value": x + 2}
+    assert children[1].data.metrics == {
+        "Objective value": x,
+        "objective": x,
+        "intermediate_value": x + 2,
+    }
 
 
 @pytest.mark.usefixtures("here")
@@ -405,7 +463,7 @@ def test_what_is_beyond_mlflow_s_limits_is_logged_in_parts(store: Path) -> None:
         (count,) = database.execute(
             "select count(*) from metrics where run_uuid = ?", (children[0].info.run_id,)
         ).fetchone()
-    assert count == 3 * 800 + 3  # three curves; the objective and two coordinates
+    assert count == 3 * 800 + 4  # three curves; the objective by two names, two coordinates
 
 
 @pytest.mark.usefixtures("here")

@@ -88,13 +88,21 @@ def _log(defined: StudyDefinition, test: RangeTest, path: Path, mlflow: str | No
     from hptoolkit.tracking.single_run import log_run
 
     suggestion = test.suggestion
+    model, training = defined.configure(defined.start)
+    # A range test has a learning rate a step, no epochs and no schedule.
+    unused = {n for n in type(training).model_fields if n.startswith("schedule")}
+    unused |= {"lr", "epochs", "warmup", "momentum_low"}
     problem = log_run(
         mlflow,
         data_set=defined.data.name,
         name=f"{defined.name} range test",
-        params={"seed": defined.seed, **defined.start, **defined.training.model_dump()},
+        params={
+            "seed": defined.seed,
+            **model.model_dump(),
+            **training.model_dump(exclude=unused),
+        },
         metrics={"suggested_high": suggestion.high, "suggested_low": suggestion.low},
-        curves={"loss": test.losses, "lr": test.lrs},
+        curves={"loss": test.losses, "schedule/lr": test.lrs},
         artifact=path,
     )
     if problem:

@@ -12,7 +12,7 @@ from hptoolkit.attributes import DEFINITION, IMAGES_PER_SECOND
 from hptoolkit.storage.identity import study_uid
 from hptoolkit.storage.urls import redact
 from hptoolkit.tracking.limits import coordinate_metrics, params, points, tags
-from hptoolkit.tracking.trial_record import TRIAL_NUMBER, Record, milliseconds
+from hptoolkit.tracking.trial_record import TRIAL_NUMBER, Record, compared, milliseconds
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -34,6 +34,7 @@ class StudyRecord:
         uid: Tells a study from every other: a fresh one of its name, a copy of it. No quotes.
         experiment: The name of MLflow's experiment.
         params, tags: Of the run, from the study's definition.
+        goal: The name of what is judged.
         start: When its first trial started, in milliseconds since 1970.
         maximize: Whether its largest value is the best.
     """
@@ -43,6 +44,7 @@ class StudyRecord:
     experiment: str
     params: dict[str, str]
     tags: dict[str, str]
+    goal: str
     start: int
     maximize: bool
 
@@ -60,24 +62,25 @@ def study_record(study: Study) -> StudyRecord:
         name=study.study_name,
         uid=f"{prefix}-{uid}",
         experiment=experiment_name(definition.get("data")),
-        params=params(definition),
+        params=params(_fixed(definition)),
         tags=tags(_axes(definition)),
+        goal=_goal(study, definition),
         start=min((milliseconds(t.datetime_start) for t in trials), default=milliseconds(None)),
         maximize=len(study.directions) == 1 and study.direction.name == "MAXIMIZE",
     )
 
 
 def outcome_record(
-    name: str, summary: Mapping[str, Any], *, interrupted: bool, start: int, end: int, step: int
+    study: StudyRecord, summary: Mapping[str, Any], *, interrupted: bool, end: int, step: int
 ) -> Record:
     """What a study came to: its best as metrics at `step` (the trials so far), the rest as tags.
 
     Args:
-        name: The study's name.
+        study: Whose outcome it is.
         summary: What the study prints: `best` {`params`, `coordinates`, `value`} (None without a
             finished trial), `stopped_because`, and other texts. Credentials are taken out.
         interrupted: Whether the study is to go on another time: KILLED instead of FINISHED.
-        start, end: Milliseconds since 1970.
+        end: Milliseconds since 1970.
         step: The number of finished trials, so that a resumed study adds to the curve.
     """
     best = summary.get("best") or {}
@@ -86,14 +89,16 @@ def outcome_record(
         **best.get("params", {}),
         **coordinate_metrics(best.get("coordinates")),
     }
+    metrics = {compared(study.goal): best.get("value")}
+    metrics |= {f"best/{key}": value for key, value in values.items()}
     texts = {key: redact(value) for key, value in summary.items() if isinstance(value, str)}
     return Record(
-        name=name,
+        name=study.name,
         status="KILLED" if interrupted else "FINISHED",
-        start=start,
+        start=study.start,
         end=end,
         params={},
-        metrics=tuple(points({f"best/{key}": value for key, value in values.items()}, end, step)),
+        metrics=tuple(points(metrics, end, step)),
         tags=tags(texts | {"best": json.dumps(best, default=str)}),
     )
 
@@ -145,6 +150,27 @@ def view(study: StudyRecord, outcome: Record) -> tuple[str, str]:
         "state": json.dumps(state),
     }
     return f"{_VIEW}hptoolkit-{study.uid[-32:]}", json.dumps(shown)
+
+
+def _fixed(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The definition without what its [training] and [model] hold of the parameters searched.
+
+    No trial need have run with that; their ranges are in its search space.
+    """
+    fixed = dict(definition)
+    searched = fixed.get("search_space")
+    for name in ("training", "model"):
+        section = fixed.get(name)
+        if isinstance(section, Mapping) and isinstance(searched, Mapping):
+            fixed[name] = {key: value for key, value in section.items() if key not in searched}
+    return fixed
+
+
+def _goal(study: Study, definition: Mapping[str, Any]) -> str:
+    metric = definition.get("metric")
+    if isinstance(metric, Mapping) and isinstance(metric.get("name"), str):
+        return str(metric["name"])
+    return (study.metric_names or ["value"])[0]
 
 
 def _axes(definition: Mapping[str, Any]) -> dict[str, str]:

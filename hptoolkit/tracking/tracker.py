@@ -100,10 +100,9 @@ class Tracker:
         trials = self._finished()
         ends = [trial.datetime_complete for trial in trials if trial.datetime_complete]
         outcome = outcome_record(
-            self._record.name,
+            self._record,
             summary,
             interrupted=interrupted,
-            start=self._record.start,
             end=milliseconds(max(ends, default=None)),
             step=len(trials),
         )
@@ -220,7 +219,7 @@ class Tracker:
 
     def _write_one(self, store: StoreProcess, trial: FrozenTrial) -> None:
         try:
-            store.write(trial.number, trial_record(trial))
+            store.write(trial.number, trial_record(trial, self._record.goal))
         except RejectedError as error:
             self._report(error)  # the others may be fine
         else:

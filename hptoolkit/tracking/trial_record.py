@@ -26,6 +26,7 @@ TRIAL_NUMBER = "optuna.trial_number"
 
 # User attributes with a projection of their own.
 _PROJECTED = {COORDINATES, DATA, HISTORY, SEED}
+_SCHEDULED = {"lr", "momentum"}  # in a history, whether they are searched or not
 _CONTEXTS = ("training", "validation")
 
 
@@ -79,11 +80,17 @@ class Record:
     data_sets: tuple[DataSet, ...] = ()
 
 
-def trial_record(trial: FrozenTrial) -> Record:
+def trial_record(trial: FrozenTrial, goal: str) -> Record:
     """A finished trial's run; whatever a foreign study does not keep is left out.
 
     Raw parameters and the seed are params. Coordinates are metrics under `coordinates/`: MLflow
-    sorts, filters by range and plots metrics as numbers, params only as text.
+    sorts, filters by range and plots metrics as numbers, params only as text. What an epoch's
+    history says of a parameter is under `schedule/`: a metric `lr`, the last step's, would be taken
+    for the param.
+
+    Args:
+        trial: In a state of `STATUS`.
+        goal: The name of what is judged. See `compared`.
     """
     start, end = _times(trial)
     attributes = trial.user_attrs
@@ -94,12 +101,11 @@ def trial_record(trial: FrozenTrial) -> Record:
     }
     coordinates = attributes.get(COORDINATES)
     values = (trial.values or []) if trial.state.name == "COMPLETE" else []
-    names = ["objective"] if len(values) == 1 else [f"objective/{i}" for i in range(len(values))]
-    single = {
-        **others,
-        **coordinate_metrics(coordinates),
-        **dict(zip(names, values, strict=True)),
-    }
+    if len(values) == 1:
+        objective = {compared(goal): values[0], "objective": values[0]}
+    else:
+        objective = {f"objective/{i}": value for i, value in enumerate(values)}
+    single = {**objective, **others, **coordinate_metrics(coordinates), **objective}
     texts = {key: as_text(value) for key, value in others.items() if isinstance(value, str | bool)}
     seed = {"seed": attributes[SEED]} if SEED in attributes else {}
     return Record(
@@ -108,7 +114,7 @@ def trial_record(trial: FrozenTrial) -> Record:
         start=start,
         end=end,
         params=params(seed | trial.params),
-        metrics=(*_curves(trial, start, end), *points(single, end, 0)),
+        metrics=(*points(single, end, 0), *_curves(trial, start, end)),
         tags=tags(
             texts
             | {TRIAL_NUMBER: str(trial.number), "optuna.trial_state": trial.state.name}
@@ -116,6 +122,15 @@ def trial_record(trial: FrozenTrial) -> Record:
         ),
         data_sets=_data_sets(attributes.get(DATA)),
     )
+
+
+def compared(goal: str) -> str:
+    """The metric on which MLflow's page that compares runs opens: the first one written of a run,
+    and the first in the order of characters, in which capitals come first.
+
+    Without a slash, which would make it a section of its own above a run's curves.
+    """
+    return f"Objective {goal}"
 
 
 def milliseconds(moment: datetime | None) -> int:
@@ -143,8 +158,12 @@ def _epochs(trial: FrozenTrial) -> Sequence[tuple[int, Mapping[str, Any]]]:
         reported = sorted(trial.intermediate_values.items())
         return [(step, {"intermediate_value": value}) for step, value in reported]
     entries = [entry for entry in history if isinstance(entry, Mapping)]
+
+    def name(key: str) -> str:
+        return f"schedule/{key}" if key in _SCHEDULED or key in trial.params else key
+
     return [
-        (_step(entry, index), {key: value for key, value in entry.items() if key != "epoch"})
+        (_step(entry, index), {name(key): entry[key] for key in entry if key != "epoch"})
         for index, entry in enumerate(entries, start=1)
     ]
 
