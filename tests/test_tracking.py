@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import pickletools
 import re
 import shlex
 import shutil
@@ -18,9 +19,11 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -30,6 +33,7 @@ from hptoolkit.errors import UserError
 from hptoolkit.tracking import Tracker, check_uri, ui_command
 from hptoolkit.tracking.store import RunStore
 from hptoolkit.tracking.study_record import StudyRecord, study_record
+from hptoolkit.tracking.trial_record import trial_record
 from hptoolkit.tracking.writer import StoreProcess, answer
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -441,6 +445,38 @@ def test_a_foreign_study_is_logged_as_far_as_it_goes(store: Path) -> None:
     }
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_other_process_is_sent_nothing_that_it_would_have_to_import() -> None:
+    """A user's kinds of values may be known to the study's process alone."""
+
+    class Kind(StrEnum):
+        A = "a"
+
+    class Epoch(IntEnum):
+        LAST = 3
+
+    study = optuna.create_study(study_name=Kind.A, direction="maximize")
+    study.set_user_attr("definition", {Kind.A: Kind.A, "data": Kind.A, "axes": [Kind.A]})
+    study.set_metric_names([Kind.A])
+    history = [{"epoch": Epoch.LAST, "loss": np.float64(0.5), Kind.A: Epoch.LAST}]
+    trial = study.ask({"kind": optuna.distributions.CategoricalDistribution([Kind.A])})
+    for name, value in (("note", Kind.A), ("history", history), ("seed", Epoch.LAST)):
+        trial.set_user_attr(name, value)
+    study.tell(trial, 0.5)
+    records = study_record(study), trial_record(study.trials[0], "value")
+    needed = {
+        argument.split()[0]
+        for record in records
+        for opcode, argument, _ in pickletools.genops(pickle.dumps(record, protocol=2))
+        if opcode.name == "GLOBAL"
+    }
+    assert needed
+    assert {module.partition(".")[0] for module in needed} <= {"hptoolkit", "copy_reg"}
+    assert records[0].params["a"] == "a"
+    assert records[1].params == {"kind": "a", "seed": "3"}
+    assert records[1].tags["note"] == "a"
+
+
 @pytest.mark.usefixtures("here")
 def test_several_objectives_are_several_metrics(store: Path) -> None:
     study = optuna.create_study(directions=["minimize", "maximize"])
@@ -716,7 +752,7 @@ def test_a_store_of_another_version_is_upgraded_by_the_command_that_is_told(
         database.commit()
     problem = synced(uri_of(store), study).problem
     assert problem is not None
-    assert f"`mlflow db upgrade {uri_of(store)}`" in problem
+    assert f"mlflow db upgrade {uri_of(store)}`" in problem
     assert "after that, the study's next run" in problem
 
 
@@ -804,18 +840,23 @@ def test_artifacts_of_a_local_store_stand_beside_it(store: Path, study: optuna.S
     assert file.is_relative_to(store.parent / "hptoolkit-digits")
 
 
-def test_the_writer_ends_with_a_killed_study(store: Path) -> None:
+def test_the_writer_finishes_what_a_killed_study_asked_for_and_ends(store: Path) -> None:
     script = """
-        import os, signal, sys, time, optuna
-        from hptoolkit.tracking import Tracker
+        import os, signal, sys, optuna
+        from hptoolkit.tracking import Tracker, writer
+
+        def dying(message, pipe):
+            send(message, pipe)
+            if message[0] == "write":
+                print(tracker._store._process.pid, flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        send, writer._send = writer._send, dying
         study = optuna.create_study()
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
         tracker = Tracker(sys.argv[1], study)
         tracker.sync()
-        while not tracker.written:
-            time.sleep(0.01)
-        print(tracker._store._process.pid, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+        tracker.close()
     """
     command = [sys.executable, "-c", textwrap.dedent(script), uri_of(store)]
     killed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -829,6 +870,8 @@ def test_the_writer_ends_with_a_killed_study(store: Path) -> None:
         return False
 
     wait_for(gone, "end of the writer", 30)
+    _, children = runs(store, "hptoolkit")
+    assert children[0].info.status == "FINISHED"
 
 
 @pytest.mark.parametrize(

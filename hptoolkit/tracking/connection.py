@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hptoolkit.errors import UserError, first_line, nearest
+from hptoolkit.errors import UserError, first_line, nearest, program
 from hptoolkit.storage.urls import database_file, redact, scheme, scrub
 from hptoolkit.tracking.database import make_database
 
@@ -94,7 +94,7 @@ def connect(uri: str) -> MlflowClient:
             raise
         raise UnusableStoreError(
             "the database is of another version of MLflow: back it up, then "
-            f"`mlflow db upgrade {shlex.quote(redact(uri))}` brings it to this one"
+            f"`{program('mlflow')} db upgrade {shlex.quote(redact(uri))}` brings it to this one"
         ) from error
 
 
@@ -122,7 +122,7 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     if found.lifecycle_stage == "deleted":
         raise UnusableStoreError(
             f"the experiment {name!r} was deleted in it: restore it by `MLFLOW_TRACKING_URI="
-            f"{shlex.quote(redact(uri))} mlflow experiments restore --experiment-id "
+            f"{shlex.quote(redact(uri))} {program('mlflow')} experiments restore --experiment-id "
             f"{found.experiment_id}`"
         )
     return str(found.experiment_id)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hptoolkit.attributes import DEFINITION, IMAGES_PER_SECOND
 from hptoolkit.storage.identity import study_uid
 from hptoolkit.storage.urls import redact
-from hptoolkit.tracking.limits import coordinate_metrics, params, points, tags
+from hptoolkit.tracking.limits import as_text, coordinate_metrics, params, points, tags
 from hptoolkit.tracking.trial_record import TRIAL_NUMBER, Record, compared, milliseconds
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def study_record(study: Study) -> StudyRecord:
     # The name too: a copied study has the attributes of the first one.
     prefix = re.sub(r"[^\w.-]", "_", study.study_name)
     return StudyRecord(
-        name=study.study_name,
+        name=as_text(study.study_name),
         uid=f"{prefix}-{uid}",
         experiment=experiment_name(definition.get("data")),
         params=params(_fixed(definition)),
@@ -170,7 +170,7 @@ def _goal(study: Study, definition: Mapping[str, Any]) -> str:
     metric = definition.get("metric")
     if isinstance(metric, Mapping) and isinstance(metric.get("name"), str):
         return str(metric["name"])
-    return (study.metric_names or ["value"])[0]
+    return as_text((study.metric_names or ["value"])[0])
 
 
 def _axes(definition: Mapping[str, Any]) -> dict[str, str]:

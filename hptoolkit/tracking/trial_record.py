@@ -170,7 +170,7 @@ def _epochs(trial: FrozenTrial) -> Sequence[tuple[int, Mapping[str, Any]]]:
 
 def _step(entry: Mapping[str, Any], index: int) -> int:
     epoch = entry.get("epoch")
-    return epoch if isinstance(epoch, int) else index
+    return int(epoch) if isinstance(epoch, int) else index
 
 
 def _data_sets(attribute: object) -> tuple[DataSet, ...]:
