@@ -255,10 +255,13 @@ def test_mlflow_shows_report_and_curves(site: Site, page: Page) -> None:
     page.driver.switch_to.frame(frame)
     page.wait(lambda: len(page.all(".js-plotly-plot .main-svg")) >= 7, "figures in the report")
     page.driver.switch_to.default_content()
+    page.driver.set_window_size(1700, 2400)  # what is below the window's end is not drawn
     page.open(f"{runs}/{found['trial 0']}/model-metrics")
+    page.wait_for_text("schedule")
     page.wait_for_text("effective_step")
     page.wait(lambda: len(page.all(".js-plotly-plot .main-svg")) >= 3, "charts")
     page.shoot("mlflow-curves")
+    page.driver.set_window_size(1700, 1200)
     assert page.errors() == []
 
 
