@@ -73,20 +73,36 @@ def prepare(
 
 def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry) -> str:
     """What the study would train and search, in a few lines."""
+    from hptoolkit.coordinates.theory import FACTS, OPTIMIZERS, expressions, state_floats
     from hptoolkit.training import model as networks
-    from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE, state_floats
 
     training = defined.training
     network = networks.build(defined.model, split.image_shape, split.classes)
     parameters = sum(p.numel() for p in network.parameters())
-    facts = OPTIMIZER_TABLE[training.optimizer]
-    floats = state_floats(training, [tuple(p.shape) for p in network.parameters()])
+    invariant = "lr"
+    if training.optimizer in OPTIMIZERS:
+        invariant = expressions(
+            training.optimizer,
+            normalized=True,
+            lr="lr",
+            momentum=None,
+            weight_decay="weight_decay",
+            batch_size=None,
+        )[0]
+    floats = state_floats(
+        training.optimizer,
+        [tuple(p.shape) for p in network.parameters()],
+        momentum=training.momentum,
+        history=training.history,
+        muon_rest=training.muon_rest,
+    )
     lines = [
         f"{defined.name}: {defined.description}",
         f"data: {defined.data.name}, {len(split.train)} images to train on, "
         f"{len(split.validation)} to validate, {split.classes} classes",
         f"network: Page's, width {defined.model.width}, {parameters:,} parameters",
-        f"optimizer: {training.optimizer}, invariant {symbol(facts.invariant)} ({facts.source})",
+        f"optimizer: {training.optimizer}, invariant {symbol(invariant)} "
+        f"({FACTS[training.optimizer].source})",
         f"optimizer's memory: {4 * floats / parameters:.3g} bytes a parameter in float32",
         f"schedule: {training.schedule}, {training.epochs} epochs of batch {training.batch_size}",
         _note(defined, symmetry),
