@@ -92,6 +92,10 @@ class StudyDefinition(Search):
             minimum_improvement=self.metric.minimum_improvement,
         )
 
+    @property
+    def epochs(self) -> int | None:
+        return None if "epochs" in self.search_space else self.training.epochs
+
     def region(self) -> Region:
         """The region searched. Raises UserError for coordinates or a start that do not fit it."""
         coordinates = Coordinates(*self.coordinates.axes)

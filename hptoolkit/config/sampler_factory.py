@@ -30,10 +30,11 @@ def sampler(name: str, definition: Search) -> CoordinateSampler:
     return SAMPLERS[name](definition)
 
 
-def pruner(definition: Search, epochs: int) -> BasePruner:
-    """A definition's pruner, one of Optuna's, set up for trials of so many epochs."""
+def pruner(definition: Search) -> BasePruner:
+    """A definition's pruner, one of Optuna's, set up for the epochs of its trials."""
     from optuna import pruners
 
+    epochs = definition.epochs or 100
     match definition.pruner:
         case "median":
             # An early epoch says little: the learning rate rises for the first fifth.
