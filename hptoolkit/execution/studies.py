@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hptoolkit import storage as storages
 from hptoolkit.attributes import DEFINITION, SLICE
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
+from hptoolkit.config.load import stored_definition
 from hptoolkit.errors import UserError, command, nearest
 from hptoolkit.storage.urls import database_file, redact
 
@@ -88,6 +89,6 @@ def definition_of(study: Study) -> StudyDefinition | OwnObjective | None:
     if not isinstance(stored, dict):
         return None
     try:
-        return (OwnObjective if "objective" in stored else StudyDefinition).model_validate(stored)
+        return stored_definition(stored)
     except ValidationError:
         return None
