@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from rich.console import Console
 
-    from hptoolkit.cli.session import Session
-    from hptoolkit.execution.engines.engine import Placement
-    from hptoolkit.execution.slices.plan import Plan
-
 
 def report(
     name: Annotated[
@@ -101,6 +97,7 @@ def report(
         _refuse([option for option, value in given.items() if value])
         write(studies.find(address, name), address, output, console, None)
         return
+    from hptoolkit.cli.session import Session
     from hptoolkit.execution.engines.engine import Placement
     from hptoolkit.execution.slices import plan
     from hptoolkit.execution.slices.request import SliceRequest
@@ -116,31 +113,15 @@ def report(
     chosen = plan.prepare(
         name, request, fields or (), address, data_dir, device, trials, fresh=fresh
     )
-    session = _open(chosen, address, placement, mlflow, console, fresh=fresh)
+    problem = chosen.problem
+    session = Session.open(
+        problem, chosen.kind, chosen.sampler, address, placement, mlflow, console, fresh=fresh
+    )
+    plan.remember(chosen.slice, session.study)
+    session.say(*problem.notes, *session.engine.notes)
     ending = session.run(summary=False)
     write(session.study, address, output, console, ending.reason)
     raise typer.Exit(ending.exit_code)
-
-
-def _open(
-    plan: Plan,
-    address: str,
-    placement: Placement,
-    mlflow: str | None,
-    console: Console,
-    *,
-    fresh: bool,
-) -> Session:
-    """Open a slice's study, and say what is to be known of it."""
-    from hptoolkit.cli.session import Session
-    from hptoolkit.execution.slices.plan import remember
-
-    session = Session.open(
-        plan.problem, plan.kind, plan.sampler, address, placement, mlflow, console, fresh=fresh
-    )
-    remember(plan.slice, session.study)
-    session.say(*plan.problem.notes, *session.engine.notes)
-    return session
 
 
 def write(

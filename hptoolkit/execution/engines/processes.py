@@ -148,14 +148,16 @@ class Processes:
 
         A second Ctrl-C kills at once.
         """
-        began, told = time.monotonic(), 0
+        began, reminders = time.monotonic(), 0
         while alive := [w.process for w in self._workers if w.process.is_alive()]:
             passed = time.monotonic() - began
             if passed > _GRACE_SECONDS or len(received) > 1:
                 for process in alive:
                     process.kill()
-            elif passed >= told * _REMINDER_SECONDS:
-                told += 1  # more than once: a worker that has just been started does not listen
+            elif passed >= reminders * _REMINDER_SECONDS:
+                reminders += (
+                    1  # more than once: a worker that has just been started does not listen
+                )
                 for process in alive:
                     process.terminate()
             connection.wait([process.sentinel for process in alive], POLL_SECONDS)
