@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -56,7 +56,7 @@ class Placement:
         return self.engine == "local" and self.workers is not None and self.workers > 1
 
 
-class View(Listener):
+class View(Listener, ABC):
     """Shows a study as its storage has it, whoever runs it."""
 
     @abstractmethod
