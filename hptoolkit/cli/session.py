@@ -80,7 +80,10 @@ class Session:
             self.console.print(line, markup=False, soft_wrap=True)
 
     def run(self, *, summary: bool = True) -> Ending:
-        """Run what is left to run, and publish it; with a summary of what was found, or without."""
+        """Run what is left to run, and publish it.
+
+        With a summary: of what was found, its last line the outcome as JSON.
+        """
         if back := put_back_orphans(self.study):
             numbers = ", ".join(map(str, back))
             self.say(f"Put back, since the process that ran them has gone: run {numbers}.")
@@ -96,21 +99,18 @@ class Session:
         else:
             ending = self._run_workers(tracker)
         address, defined = self.job.address, self.job.problem.defined
+        outcome = results.as_json(self.study, address, ending.reason)
         if summary:
             results.show(
                 self.console, self.study, defined.goal.name, ending.reason, address, self.mlflow
             )
-        outcome = results.as_json(self.study, address, ending.reason)
         stopped = ending.exit_code > 128
         self.say(*publish(self.study, defined, outcome, tracker, interrupted=stopped))
         if tracker:
             tracker.close()
+        if summary:
+            self.say(json.dumps(outcome))
         return ending
-
-    def print_outcome(self, ending: Ending) -> None:
-        """Print what the study came to as JSON."""
-        outcome = results.as_json(self.study, self.job.address, ending.reason)
-        self.say(json.dumps(outcome))
 
     def _run_workers(self, tracker: Tracker | None) -> Ending:
         defined = self.job.problem.defined

@@ -130,6 +130,4 @@ def study(
     session.say(f"{problem.headline(session.job.study)}, sampler {sampler}{over}.")
     session.say(*problem.notes, *sampler_factory.notes(chosen, problem.defined))
     session.say(*session.engine.notes)
-    ending = session.run()
-    session.print_outcome(ending)
-    raise typer.Exit(ending.exit_code)
+    raise typer.Exit(session.run().exit_code)
