@@ -9,7 +9,6 @@ from __future__ import annotations
 # User attributes of a trial.
 COORDINATES = "coordinates"  # its coordinates, by axis
 SEED = "seed"  # the seed of its training
-CONFIG = "config"  # what was trained, completely
 DATA = "data"  # the images it saw, with a digest
 HISTORY = "history"  # its epochs
 OWNER = "owner"  # the host and process that run it

@@ -122,6 +122,20 @@ def test_a_slice_is_a_study_that_goes_on(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_slice_is_run_by_several_workers(folder: Path) -> None:
+    options = ["digits", "--slice", "momentum,weight_decay", "--levels", "3", *QUICK, *CENTRE]
+    process = run(folder, "report", *options, "--workers", "2")
+    assert outcome(process)["stopped_because"] == "all 9 points of the design are evaluated"
+    trials = stored(folder, "digits-slice-momentum-weight_decay").trials
+    points = {(trial.params["momentum"], trial.params["weight_decay"]) for trial in trials}
+    assert points == {(a, b) for a in (0.5, 0.75, 0.875) for b in (0.005, 0.01, 0.02)}
+    assert len(trials) == 9
+    assert len({trial.user_attrs["owner"] for trial in trials}) == 2
+    refused = run(folder, "report", "digits", "--workers", "2")
+    assert "--workers belongs to --slice" in refused.stderr
+
+
+@pytest.mark.slow
 def test_a_killed_slice_repeats_nothing(tmp_path: Path) -> None:
     options = ["digits", "--slice", "lr,weight_decay", "--levels", "2", *QUICK, *CENTRE]
     slow = [*options, "--set", "training.epochs=8", "--storage", "sqlite:///studies.db"]

@@ -9,6 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hptoolkit.cli.options import (
+    DataDir,
+    Device,
+    Engine,
+    Fields,
+    GpusPerWorker,
+    MLflow,
+    PerGpu,
+    RayAddress,
+    Storage,
+    Workers,
+    check_mlflow,
+)
+
 if TYPE_CHECKING:
     from optuna.study import Study
     from rich.console import Console
@@ -45,25 +59,24 @@ def report(
     trials: Annotated[
         int | None, typer.Option(help="Slice: budget in total [the whole lattice].", min=1)
     ] = None,
-    fields: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Slice: a field of the definition."),
-    ] = None,
+    fields: Fields = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Slice: begin a new one; the old one is kept.")
     ] = False,
-    storage: Annotated[
-        str | None, typer.Option(help="A journal file or a database URL [studies/studies.log].")
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Slice: where data sets are kept [HPTOOLKIT_DATA].")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Slice: auto, cpu, cuda or cuda:INDEX.")] = "auto",
-    mlflow: Annotated[
-        str | None, typer.Option(help="Slice: tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
-    ] = None,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    per_gpu: PerGpu = 1,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    gpus_per_worker: GpusPerWorker = None,
+    mlflow: MLflow = None,
 ) -> None:
-    """Draw what a study found: one HTML page that needs no network."""
+    """Draw what a study found: one HTML page that needs no network.
+
+    With --slice, a slice is run before; the options that train are for that.
+    """
     from rich.console import Console
 
     from hptoolkit import storage as storages
@@ -79,23 +92,36 @@ def report(
         return
     if pair is None:
         given = {"--levels": levels, "--factor": factor, "--repeats": repeats, "--at": at,
-                 "--trials": trials, "--set": fields, "--fresh": fresh}  # fmt: skip
+                 "--trials": trials, "--set": fields, "--fresh": fresh,
+                 "--workers": workers}  # fmt: skip
         _refuse([option for option, value in given.items() if value])
-        study, ending = studies.find(address, name), None
-    else:
-        from hptoolkit.cli import slice_run
-        from hptoolkit.execution.slices import study as slice_study
-        from hptoolkit.execution.slices.options import Asked
+        write(studies.find(address, name), address, output, console, None)
+        return
+    from hptoolkit.cli.session import Session
+    from hptoolkit.execution.engines.engine import Placement
+    from hptoolkit.execution.slices import plan
+    from hptoolkit.execution.slices.request import SliceRequest
 
-        asked = Asked(pair, levels, factor, repeats, tuple(at or ()))
-        plan = slice_study.prepare(
-            name, asked, fields or (), address, data_dir, device, fresh=fresh
-        )
-        slice_run.check_mlflow(mlflow)
-        study = slice_study.open_slice(plan, address, fresh=fresh)
-        ending = slice_run.run_slice(study, plan, address, mlflow, console, trials)
-    write(study, address, output, console, ending.reason if ending else None)
-    raise typer.Exit(ending.exit_code if ending else 0)
+    request = SliceRequest(pair, levels, factor, repeats, tuple(at or ()))
+    placement = Placement(workers, per_gpu, device, engine, ray_address, gpus_per_worker)
+    placement.check()
+    check_mlflow(mlflow)
+    if placement.are_processes:
+        from hptoolkit.execution.engines import processes
+
+        processes.warm_up(training=True)
+    chosen = plan.prepare(
+        name, request, fields or (), address, data_dir, device, trials, fresh=fresh
+    )
+    problem = chosen.problem
+    session = Session.open(
+        problem, chosen.kind, chosen.sampler, address, placement, mlflow, console, fresh=fresh
+    )
+    plan.remember(chosen.slice, session.study)
+    session.say(*problem.notes, *session.engine.notes)
+    ending = session.run(summary=False)
+    write(session.study, address, output, console, ending.reason)
+    raise typer.Exit(ending.exit_code)
 
 
 def write(

@@ -48,6 +48,11 @@ def load_function(objective: str, overrides: Iterable[str] = (), **fields: Any) 
     return _checked(OwnObjective, content, overrides, fields, objective)
 
 
+def stored_definition(fields: Mapping[str, Any]) -> StudyDefinition | OwnObjective:
+    """The definition that a study keeps. Raises ValidationError for one of another version."""
+    return (OwnObjective if "objective" in fields else StudyDefinition).model_validate(fields)
+
+
 def split_axes(text: str) -> list[str]:
     """The axes of `lr*weight_decay,weight_decay`."""
     return [axis.strip() for axis in text.split(",") if axis.strip()]

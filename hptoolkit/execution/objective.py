@@ -17,7 +17,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import (
-    CONFIG,
     DATA,
     HISTORY,
     IMAGES_PER_SECOND,
@@ -108,12 +107,6 @@ class Objective:
         model, training = self.definition.configure(params)
         seed = self._seed(trial)
         trial.set_user_attr(SEED, seed)
-        config = {
-            "data": self.definition.data.model_dump(mode="json"),
-            "model": model.model_dump(mode="json"),
-            "training": training.model_dump(mode="json"),
-        }
-        trial.set_user_attr(CONFIG, config)
         trial.set_user_attr(DATA, self.read)
         result = self._train(trial, model, training, seed)
         value = float(getattr(result, self.definition.metric.name))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from hptoolkit import storage as storages
 from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER
 from hptoolkit.config.compare import differences, widened
-from hptoolkit.config.definition import OwnObjective, StudyDefinition
+from hptoolkit.config.load import stored_definition
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError
 from hptoolkit.samplers import CoordinateSampler
@@ -91,7 +91,7 @@ def _check_same(stored: Study, defined: Search, kind: str) -> None:
         )
     try:
         # A definition stored before a field existed has that field's default.
-        before = (OwnObjective if "objective" in kept else StudyDefinition).model_validate(kept)
+        before = stored_definition(kept)
     except ValidationError as error:
         raise UserError(
             f"The stored study {stored.study_name} was written by another version of hptoolkit "

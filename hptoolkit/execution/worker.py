@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Protocol
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import ERROR, OWNER, PRUNED_REASON
 from hptoolkit.errors import StorageError
-from hptoolkit.execution.interrupts import Abandoned, Interrupts
+from hptoolkit.execution.signals import Abandoned, Interrupts
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.storage.heartbeat import Watch
@@ -33,11 +33,17 @@ from hptoolkit.storage.leases import Lease, Times, owner, put_back, take
 _PAUSES = (0.02, 1.0)
 
 
-class Listener(Protocol):
-    """What is told of the progress."""
+class Listener:
+    """Hears what a worker's trials do; this one keeps it to itself."""
 
-    def trial_began(self, trial: Trial) -> None: ...
-    def trial_ended(self, trial: FrozenTrial) -> None: ...
+    def trial_began(self, trial: Trial) -> None:
+        pass
+
+    def epoch_ended(self, trial: Trial, epoch: Any) -> None:
+        pass
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,11 @@ class Ending:
 
     reason: str
     exit_code: int = 0
+
+
+def interrupted(number: int) -> Ending:
+    """The ending by a signal; its exit code is the shell's convention."""
+    return Ending(f"interrupted by {signal.Signals(number).name}", 128 + number)
 
 
 def used(study: Study) -> int:
@@ -100,7 +111,9 @@ def run(
         while True:
             study._thread_local.cached_all_trials = None  # as study.ask() does
             stored = study.get_trials(deepcopy=False)
-            if ending := _interrupted(interrupts) or _why_over(study, trials, stored):
+            if interrupts.received is not None:
+                return interrupted(interrupts.received)
+            if ending := _why_over(study, trials, stored):
                 return ending
             trial = _next(study, trials, stored, watch)
             if trial is None:
@@ -221,14 +234,6 @@ def _evaluate(
         trial.set_user_attr(PRUNED_REASON, f"the objective returned {value}")
         return TrialState.PRUNED, None
     return TrialState.COMPLETE, float(value)
-
-
-def _interrupted(interrupts: Interrupts) -> Ending | None:
-    """The ending by a signal, once one has come; its exit code is the shell's convention."""
-    number = interrupts.received
-    if number is None:
-        return None
-    return Ending(f"interrupted by {signal.Signals(number).name}", 128 + number)
 
 
 def _any_complete(study: Study) -> bool:
