@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +13,11 @@ from hptoolkit.cli.options import (
     Definition,
     Device,
     Fields,
+    Json,
     MLflow,
     Seed,
     check_mlflow,
+    print_outcome,
 )
 from hptoolkit.errors import command
 
@@ -38,6 +39,7 @@ def lr_range(
         str | None, typer.Option(help="The figure's HTML file [studies/STUDY-lr-range.html].")
     ] = None,
     mlflow: MLflow = None,
+    json: Json = False,
 ) -> None:
     """Raise the learning rate until the loss explodes, and suggest bounds for a search.
 
@@ -76,7 +78,7 @@ def lr_range(
     print(f"Suggested: a peak of λ = {high:.2g} at most, and {low:.2g} at least.")
     print(f"Figure: {path}")
     print(f"Search from there: {command('study', name, '--start', 'lr-range')}")
-    print(json.dumps(outcome))
+    print_outcome(outcome, asked=json)
 
 
 def _log(defined: StudyDefinition, test: RangeTest, path: Path, mlflow: str | None) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +43,26 @@ MLflow = Annotated[
     str | None,
     typer.Option("--mlflow", help="Tracking URI [sqlite:///mlruns/mlflow.db], or 'off'."),
 ]
+
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="End with a line of JSON on a terminal too; in a pipe always."),
+]
+
+
+def print_outcome(outcome: Mapping[str, Any], *, asked: bool) -> None:
+    """Print the outcome for programs, as the last line: into a person's terminal only if asked."""
+    if asked or not sys.stdout.isatty():
+        print(json.dumps(outcome), flush=True)
+
+
+def again() -> str:
+    """How to go on after an interruption: the command that was typed, without its secrets."""
+    from hptoolkit.errors import command
+    from hptoolkit.storage.urls import redact
+
+    typed = [redact(argument) for argument in sys.argv[1:] if argument != "--fresh"]
+    return f"To go on, run the same command: {command(Path(sys.argv[0]).stem, *typed)}"
 
 
 def check_mlflow(uri: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +14,14 @@ from hptoolkit.cli.options import (
     Engine,
     Fields,
     GpusPerWorker,
+    Json,
     MLflow,
     PerGpu,
     RayAddress,
     Storage,
     Workers,
     check_mlflow,
+    print_outcome,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def report(
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
     mlflow: MLflow = None,
+    json: Json = False,
 ) -> None:
     """Draw what a study found: one HTML page that needs no network.
 
@@ -95,7 +97,7 @@ def report(
                  "--trials": trials, "--set": fields, "--fresh": fresh,
                  "--workers": workers}  # fmt: skip
         _refuse([option for option, value in given.items() if value])
-        write(studies.find(address, name), address, output, console, None)
+        write(studies.find(address, name), address, output, console, None, json=json)
         return
     from hptoolkit.cli.session import Session
     from hptoolkit.execution.engines.engine import Placement
@@ -120,12 +122,18 @@ def report(
     plan.remember(chosen.slice, session.study)
     session.say(*problem.notes, *session.engine.notes)
     ending = session.run(summary=False)
-    write(session.study, address, output, console, ending.reason)
+    write(session.study, address, output, console, ending.reason, json=json)
     raise typer.Exit(ending.exit_code)
 
 
 def write(
-    study: Study, address: str, output: str | None, console: Console, ending: str | None
+    study: Study,
+    address: str,
+    output: str | None,
+    console: Console,
+    ending: str | None,
+    *,
+    json: bool,
 ) -> None:
     """Write a study's page, and print what was found and where it is."""
     from hptoolkit.errors import UserError
@@ -172,7 +180,7 @@ def write(
         "findings": album.findings,
         "not_shown": album.notes,
     }
-    console.print(json.dumps(outcome), markup=False, soft_wrap=True)
+    print_outcome(outcome, asked=json)
 
 
 def _check_output(path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hptoolkit.cli.options import again, print_outcome
 from hptoolkit.config import sampler_factory
 from hptoolkit.execution.engines.choice import choose_engine
 from hptoolkit.execution.job import Job
@@ -38,6 +38,7 @@ class Session:
         engine: Who runs the trials.
         mlflow: MLflow's tracking URI; None for the default, "off" for none.
         console: Where to write.
+        json: Whether the outcome is printed into a terminal, too.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Session:
     engine: Engine
     mlflow: str | None
     console: Console
+    json: bool = False
 
     @classmethod
     def open(
@@ -59,6 +61,7 @@ class Session:
         *,
         fresh: bool,
         raw: bool = False,
+        json: bool = False,
     ) -> Session:
         """Open a problem's study and find room for its workers; see `open_study`.
 
@@ -72,7 +75,7 @@ class Session:
         pruner = sampler_factory.pruner(problem.defined)
         study = open_study(problem.defined, kind, sampler, pruner, address, fresh=fresh, raw=raw)
         job = Job(address, study.study_name, problem, sampler, pruner)
-        return cls(study, job, engine, mlflow, console)
+        return cls(study, job, engine, mlflow, console, json)
 
     def say(self, *lines: str) -> None:
         """Print lines as they are."""
@@ -108,8 +111,10 @@ class Session:
         self.say(*publish(self.study, defined, outcome, tracker, interrupted=stopped))
         if tracker:
             tracker.close()
+        if stopped:
+            self.say(again())
         if summary:
-            self.say(json.dumps(outcome))
+            print_outcome(outcome, asked=self.json)
         return ending
 
     def _run_workers(self, tracker: Tracker | None) -> Ending:

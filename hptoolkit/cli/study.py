@@ -13,6 +13,7 @@ from hptoolkit.cli.options import (
     Engine,
     Fields,
     GpusPerWorker,
+    Json,
     MLflow,
     PerGpu,
     RayAddress,
@@ -75,6 +76,7 @@ def study(
         bool,
         typer.Option("--sync-mlflow", help="Log what MLflow lacks of stored studies, and exit."),
     ] = False,
+    json: Json = False,
 ) -> None:
     """Search good hyperparameters; a study that is run again goes on where it stopped."""
     from rich.console import Console
@@ -125,7 +127,16 @@ def study(
         problem = problem.over_raw_axes()
     chosen = sampler_factory.sampler(sampler, problem.defined)
     session = Session.open(
-        problem, sampler, chosen, address, placement, mlflow, console, fresh=fresh, raw=raw
+        problem,
+        sampler,
+        chosen,
+        address,
+        placement,
+        mlflow,
+        console,
+        fresh=fresh,
+        raw=raw,
+        json=json,
     )
     session.say(f"{problem.headline(session.job.study)}, sampler {sampler}{over}.")
     session.say(*problem.notes, *sampler_factory.notes(chosen, problem.defined))
