@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from tests import forked
 from tests.postgres import Server, binaries
 
 
@@ -29,3 +30,10 @@ def postgres() -> Iterator[Server]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fork_server() -> Iterator[None]:
+    """The server of `tests.forked`, if a test has started it, ends with the tests."""
+    yield
+    forked.stop()
