@@ -35,7 +35,7 @@ PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 PRELOADED = (
     "hptoolkit.cli.app", "hptoolkit.execution.builtin_study", "hptoolkit.execution.job",
     "hptoolkit.samplers", "hptoolkit.reporting.html", "hptoolkit.reporting.figures",
-    "hptoolkit.reporting.dashboard", "hptoolkit.reporting.publish", "hptoolkit.tracking.process",
+    "hptoolkit.reporting.dashboard", "hptoolkit.reporting.publish", "hptoolkit.tracking.tracker",
     "optuna_dashboard", "plotly.graph_objects", "plotly.io", "plotly.subplots", "rich.live",
     "mlflow", "mlflow.tracking", "mlflow.store.tracking.sqlalchemy_store", "sklearn.datasets",
     "torch._dynamo",
@@ -48,9 +48,9 @@ _ADDRESS = "HPTOOLKIT_TEST_FORK_SERVER"
 class Process:
     """A forked command, with what the tests use of `subprocess.Popen`."""
 
-    stdin: IO[str] | None = None
-    stdout: IO[str] | None = None
-    stderr: IO[str] | None = None
+    stdin: IO[Any] | None = None
+    stdout: IO[Any] | None = None
+    stderr: IO[Any] | None = None
 
     def __init__(
         self,
@@ -61,12 +61,11 @@ class Process:
         stdin: int | IO[Any] | None = None,
         stdout: int | IO[Any] | None = None,
         stderr: int | IO[Any] | None = None,
-        text: bool = True,
+        text: bool = False,
         start_new_session: bool = False,
     ) -> None:
-        if not text:
-            raise ValueError("forked commands exchange text")
         self.args = args
+        self._mode = "" if text else "b"
         self.returncode: int | None = None
         ours: list[int] = []  # ends of pipes that the command gets
         given = [
@@ -97,7 +96,7 @@ class Process:
         if wanted == PIPE:
             reading, writing = os.pipe()
             theirs, mine = (reading, writing) if number == 0 else (writing, reading)
-            setattr(self, name, os.fdopen(mine, "w" if number == 0 else "r"))
+            setattr(self, name, os.fdopen(mine, ("w" if number == 0 else "r") + self._mode))
         elif wanted == DEVNULL:
             theirs = os.open(os.devnull, os.O_RDWR)
         else:
@@ -119,11 +118,11 @@ class Process:
             self._connection.close()
         return self.returncode
 
-    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+    def communicate(self, timeout: float | None = None) -> tuple[Any, Any]:
         """What it writes, until it ends. On a time-out the rest is lost."""
         if self.stdin is not None:
             self.stdin.close()
-        texts = {"stdout": "", "stderr": ""}
+        texts = dict.fromkeys(("stdout", "stderr"))
 
         def read(name: str) -> None:
             with getattr(self, name) as pipe:
@@ -162,7 +161,7 @@ def run(
     **given: Any,
 ) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run(args, capture_output=True, text=True)`."""
-    process = Process(args, stdout=PIPE, stderr=PIPE, **given)
+    process = Process(args, stdout=PIPE, stderr=PIPE, text=True, **given)
     try:
         output, errors = process.communicate(timeout)
     except BaseException:
@@ -175,15 +174,17 @@ def run(
 
 
 def is_forkable(args: Any) -> bool:
-    """Whether a command is `python -m hptoolkit…`."""
-    return isinstance(args, list) and args[0] == sys.executable and _module(args) is not None
+    """Whether a command is `python -m hptoolkit…`, or `-c 'from hptoolkit…'`."""
+    if not isinstance(args, list) or args[0] != sys.executable:
+        return False
+    position = _program(args)
+    begins = {"-m": "hptoolkit", "-c": "from hptoolkit"}.get(args[position - 1])
+    return begins is not None and args[position].startswith(begins)
 
 
-def _module(args: list[str]) -> int | None:
-    """Where the module's name stands; None if the command is another kind."""
-    position = next((i for i, a in enumerate(args[1:], 1) if a not in ("-P", "-m")), 0)
-    named = position > 1 and args[position - 1] == "-m" and args[position].startswith("hptoolkit")
-    return position if named else None
+def _program(args: list[str]) -> int:
+    """Where a command's module or code stands, after the options of the interpreter."""
+    return next((i for i, a in enumerate(args) if i and a not in ("-P", "-m", "-c")), 0)
 
 
 _started: list[tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = []
@@ -291,10 +292,14 @@ def _begin(request: dict[str, Any]) -> None:
     if os.environ.get("PYTHONWARNINGS") == "default":
         warnings.simplefilter("default")
     np.random.seed()
-    position = _module(request["args"])
-    assert position is not None
-    sys.argv = ["-m", *request["args"][position + 1 :]]
-    runpy.run_module(request["args"][position], run_name="__main__", alter_sys=True)
+    position = _program(request["args"])
+    option, program, *arguments = request["args"][position - 1 :]
+    sys.argv = [option, *arguments]
+    if option == "-m":
+        sys.modules.pop(program, None)
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(program, {"__name__": "__main__"})
 
 
 def _popen(args: Any, **given: Any) -> Any:
@@ -306,8 +311,10 @@ def main() -> None:
     with warnings.catch_warnings(action="ignore"):
         for name in PRELOADED:
             importlib.import_module(name)
-    process = importlib.import_module("hptoolkit.tracking.process")
-    process.subprocess = types.SimpleNamespace(**{**vars(subprocess), "Popen": _popen})
+    shim = types.SimpleNamespace(**{**vars(subprocess), "Popen": _popen})
+    for name, module in sys.modules.items():
+        if name.startswith("hptoolkit.") and getattr(module, "subprocess", None) is subprocess:
+            module.subprocess = shim  # type: ignore[attr-defined]
     threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     # A forked process lacks the others. The memory allocator that Arrow brings copes with that.
     if len([name for name in threads if name != "jemalloc_bg_thd"]) > 1:

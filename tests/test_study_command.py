@@ -156,7 +156,9 @@ def _opened_as(folder: Path) -> tuple[Any, ...]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_study_keeps_what_is_finished(tmp_path: Path, number: int) -> None:
     slow = [*QUICK, "--set", "training.epochs=200"]
-    process = forked.Process(command(*slow), cwd=tmp_path, env=environment(), stdout=forked.PIPE)
+    process = forked.Process(
+        command(*slow), cwd=tmp_path, env=environment(), stdout=forked.PIPE, text=True
+    )
     address = tmp_path / storage.DEFAULT
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

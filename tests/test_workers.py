@@ -70,8 +70,9 @@ def arguments(function: str, *more: str) -> list[str]:
 
 def begin(folder: Path, *given: str) -> forked.Process:
     return forked.Process(
-        command(*given), cwd=folder, env=environment(), stdout=forked.PIPE, stderr=forked.PIPE
-    )
+        command(*given), cwd=folder, env=environment(), stdout=forked.PIPE, stderr=forked.PIPE,
+        text=True,
+    )  # fmt: skip
 
 
 def wait_until_both_run(folder: Path, process: forked.Process) -> list[psutil.Process]:
