@@ -34,6 +34,8 @@ def _served(command: str, folder: Path) -> Iterator[str]:
     port = _free_port()
     program, *arguments = shlex.split(command)
     beside = Path(sys.executable).with_name(Path(program).name)
+    if beside.name == "mlflow":
+        arguments += ["--workers", "1"]  # of four, each of which imports for five seconds
     process = subprocess.Popen(
         [str(beside), *arguments, "--host", "127.0.0.1", "--port", str(port)],
         cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

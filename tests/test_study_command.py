@@ -23,6 +23,7 @@ from hptoolkit.attributes import DEFINITION, FORMAT
 from hptoolkit.config import sampler_factory
 from hptoolkit.config.load import load_study
 from hptoolkit.execution import open_study
+from tests import forked
 
 # A study small enough for a test: two epochs at width 2.
 QUICK = ["digits", "--set", "training.epochs=2", "--set", "model.width=2", "--mlflow", "off"]
@@ -37,10 +38,7 @@ def environment() -> dict[str, str]:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+    return forked.run(command(*arguments), cwd=folder, env=environment())
 
 
 def outcome(process: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -57,7 +55,9 @@ def test_help_is_fast(tmp_path: Path) -> None:
     seconds = []
     for _ in range(3):
         began = time.perf_counter()
-        process = run(tmp_path, "--help")
+        process = subprocess.run(
+            command("--help"), cwd=tmp_path, capture_output=True, text=True, check=True
+        )
         seconds.append(time.perf_counter() - began)
     assert "--sampler" in process.stdout
     loaded = subprocess.run(
@@ -156,8 +156,8 @@ def _opened_as(folder: Path) -> tuple[Any, ...]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_study_keeps_what_is_finished(tmp_path: Path, number: int) -> None:
     slow = [*QUICK, "--set", "training.epochs=200"]
-    process = subprocess.Popen(
-        command(*slow), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+    process = forked.Process(
+        command(*slow), cwd=tmp_path, env=environment(), stdout=forked.PIPE, text=True
     )
     address = tmp_path / storage.DEFAULT
     deadline = time.monotonic() + 60
@@ -176,7 +176,7 @@ def test_an_interrupted_study_keeps_what_is_finished(tmp_path: Path, number: int
 
 
 def test_a_killed_study_puts_its_trial_back_the_next_time(tmp_path: Path) -> None:
-    process = subprocess.Popen(
+    process = forked.Process(
         command(*QUICK, "--set", "training.epochs=3"), cwd=tmp_path, env=environment()
     )
     address = tmp_path / storage.DEFAULT

@@ -141,7 +141,7 @@ def write(
     from hptoolkit.reporting import figures, html, results
     from hptoolkit.reporting.facts import facts
 
-    if study._is_multi_objective():
+    if len(study.directions) > 1:
         raise UserError(
             f"The study {study.study_name} has {len(study.directions)} objectives: the report is "
             "for studies with one."

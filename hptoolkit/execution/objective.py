@@ -143,7 +143,7 @@ class Objective:
     ) -> Result:
         """The training, its epochs reported and kept with the trial. Raises TrialPruned."""
         history: list[dict[str, float]] = []
-        reported = trial.study._storage.get_trial(trial._trial_id).intermediate_values
+        reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
         def resumed(epoch: EpochReport) -> None:
             history.append(_finite({**dataclasses.asdict(epoch), **_realised(training, epoch)}))

@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from hptoolkit.attributes import ERROR, OWNER, PRUNED_REASON
 from hptoolkit.errors import StorageError
 from hptoolkit.execution.signals import Abandoned, Interrupts
+from hptoolkit.optuna_internals import storage_of, study_id_of, trial_id_of
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.storage.heartbeat import Watch
@@ -109,7 +110,6 @@ def run(
     interrupts = Interrupts()
     with interrupts, Watch(study, interrupts.abandon, times or Times()) as watch:
         while True:
-            study._thread_local.cached_all_trials = None  # as study.ask() does
             stored = study.get_trials(deepcopy=False)
             if interrupts.received is not None:
                 return interrupted(interrupts.received)
@@ -132,10 +132,10 @@ def run(
 
 def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) -> Trial | None:
     """A trial to run, held by this worker; None if others have to finish first."""
-    lease = Lease.of_this_process()
+    storage, lease = storage_of(study), Lease.of_this_process()
     for waiting in (t for t in stored[:trials] if t.state == TrialState.WAITING):
-        if take(study, waiting._trial_id, lease):
-            return _begin(study, study._storage.get_trial(waiting._trial_id), lease, watch)
+        if take(study, trial_id_of(waiting), lease):
+            return _begin(study, storage.get_trial(trial_id_of(waiting)), lease, watch)
     if len(stored) >= trials:
         return None
     if isinstance(study.sampler, CoordinateSampler) and study.sampler.waits(study, stored):
@@ -144,8 +144,8 @@ def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) ->
     template = optuna.trial.create_trial(
         state=TrialState.RUNNING, system_attrs=lease.attributes(), user_attrs={OWNER: owner()}
     )
-    trial_id = study._storage.create_new_trial(study._study_id, template)
-    created = study._storage.get_trial(trial_id)
+    trial_id = storage.create_new_trial(study_id_of(study), template)
+    created = storage.get_trial(trial_id)
     if created.number >= trials:
         # Another worker has started the last one meanwhile. A larger budget begins with this one.
         put_back(study, trial_id)
@@ -155,14 +155,15 @@ def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) ->
 
 def _begin(study: Study, frozen: FrozenTrial, lease: Lease, watch: Watch) -> Trial | None:
     """Choose a trial's parameters, if that can be done now; otherwise it waits."""
-    trial_id, sampler = frozen._trial_id, study.sampler
+    trial_id, sampler = trial_id_of(frozen), study.sampler
     watch.hold(trial_id, lease)
     try:
         if not isinstance(sampler, CoordinateSampler) or sampler.claim(study, frozen):
+            trial = Trial(study, trial_id)
             for stale in (ERROR, PRUNED_REASON):  # of a run that was cut off just before its end
                 if frozen.user_attrs.get(stale) is not None:
-                    study._storage.set_trial_user_attr(trial_id, stale, None)
-            return Trial(study, trial_id)
+                    trial.set_user_attr(stale, None)
+            return trial
         watch.release()
         put_back(study, trial_id)
     except UpdateFinishedTrialError:
@@ -191,7 +192,7 @@ def _run_one(
     except KeyboardInterrupt:
         interrupts.was_interrupted()
         watch.release()
-        put_back(study, trial._trial_id)
+        put_back(study, trial_id_of(trial))
         return None
     finally:
         watch.release()
@@ -199,7 +200,7 @@ def _run_one(
 
 def _tell(study: Study, trial: Trial, state: TrialState, value: float | None) -> FrozenTrial | None:
     """Store how a trial ended; None if somebody else was faster, whose result stays."""
-    storage, trial_id = study._storage, trial._trial_id
+    storage, trial_id = storage_of(study), trial_id_of(trial)
     try:
         study.tell(trial, value, state=state)
     except ValueError as error:
