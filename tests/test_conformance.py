@@ -15,12 +15,6 @@ from optuna.testing.pytest_samplers import (
 
 import hptoolkit as hpt
 
-# Coordinates over none of the suite's parameters leave its x and y to axes of their own.
-COORDINATES = [
-    hpt.Coordinates(),
-    hpt.Coordinates("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay"),
-]
-
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 class _Suite(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
@@ -28,38 +22,38 @@ class _Suite(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTes
 
 
 class TestCoordinateDescent(_Suite):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-        return lambda: hpt.CoordinateDescentSampler(request.param, seed=0)
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: hpt.CoordinateDescentSampler(seed=0)
 
 
 class TestRandom(_Suite):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-        return lambda: hpt.RandomSampler(request.param, seed=0)
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: hpt.RandomSampler(seed=0)
 
 
 class TestSobol(_Suite):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-        return lambda: hpt.RandomSampler(request.param, seed=0, method="sobol")
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: hpt.RandomSampler(seed=0, method="sobol")
 
 
 class TestGrid(_Suite):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-        return lambda: hpt.GridSampler(request.param, seed=0)
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: hpt.GridSampler(seed=0)
 
 
 class TestReparameterizedTPE(_Suite):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
         inner = optuna.samplers.TPESampler(n_startup_trials=3)
-        return lambda: hpt.Reparameterized(inner, request.param, seed=0)
+        return lambda: hpt.Reparameterized(inner, seed=0)
 
 
 class TestReparameterizedQMC(_Suite):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
         inner = optuna.samplers.QMCSampler(seed=0)
-        return lambda: hpt.Reparameterized(inner, request.param, seed=0)
+        return lambda: hpt.Reparameterized(inner, seed=0)

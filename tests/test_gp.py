@@ -478,7 +478,7 @@ def _pruned(trial: optuna.Trial) -> float:
 def test_degenerate_studies_go_on(
     objective: Callable[[optuna.Trial], float], direction: str
 ) -> None:
-    own = hpt.GPSampler(hpt.Coordinates("learning_rate"), seed=0)
+    own = hpt.GPSampler(seed=0)
     study = optuna.create_study(direction=direction, sampler=own)
     study.optimize(objective, n_trials=8)
     assert len(study.trials) == 8

@@ -14,15 +14,9 @@ from optuna.testing.pytest_samplers import (
 
 import hptoolkit as hpt
 
-# Coordinates over none of the suite's parameters leave its x and y to axes of their own.
-COORDINATES = [
-    hpt.Coordinates(),
-    hpt.Coordinates("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay"),
-]
-
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 class TestGP(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
-    @pytest.fixture(params=COORDINATES, ids=["none", "some"])
-    def sampler(self, request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-        return lambda: hpt.GPSampler(request.param, seed=0)
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: hpt.GPSampler(seed=0)

@@ -24,9 +24,11 @@ from hptoolkit.attributes import CLAIM, COORDINATES
 from hptoolkit.errors import UserError
 from hptoolkit.optuna_internals import contains, storage_of, trial_id_of
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
+from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.samplers.search import CoordinateSearch
 from hptoolkit.search_space.axis import random_value
-from hptoolkit.search_space.region import SearchSpace
+from hptoolkit.search_space.bounds import factor_bounds
+from hptoolkit.search_space.region import SearchSpace, lacking
 
 
 class StudyExhausted(RuntimeError):
@@ -38,6 +40,8 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
 
     Its arguments are those of `CoordinateSearch`.
     """
+
+    _said_left_out = False  # that a trial has no place in the coordinates
 
     def claim(self, study: Study, trial: FrozenTrial) -> bool:
         """Choose a trial's parameters before it starts, for a caller that can put it back.
@@ -106,7 +110,13 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
                 f"given {self._declared[param_name]}: the value it chose lies outside. Give both "
                 "the same range."
             )
-        if param_name in self.start and not self._search_space(stored_trials(study)):
+        factors = tuple(f for f in self.coordinates.factors if f.name == param_name)
+        factor_bounds(factors, {param_name: param_distribution})  # refuses what has no logarithm
+        trials = stored_trials(study)
+        crashes = sum(t.state == TrialState.FAIL for t in trials)
+        # A start that always crashes before everything is suggested teaches nothing.
+        begins = crashes < MAX_CRASHES and not self._search_space(trials)
+        if param_name in self.start and begins:
             value = self.start[param_name]
             if not contains(param_distribution, value):
                 raise UserError(
@@ -131,10 +141,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
     ) -> None:
         if len(study.directions) > 1:
             return
-        names = self.coordinates.names
-        if names and all(name in trial.params for name in names):
-            point = self.coordinates.from_raw({name: trial.params[name] for name in names})
-            storage_of(study).set_trial_user_attr(trial_id_of(trial), COORDINATES, point)
+        self._note_coordinates(study, trial, state)
         # The trial's result is stored only after this call.
         ended = copy.copy(trial)
         ended.state, ended.values = state, list(values) if values is not None else None
@@ -146,6 +153,32 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             if self.ends(region) and self.finished(region, history):
                 with contextlib.suppress(RuntimeError):  # outside study.optimize
                     study.stop()
+
+    def _note_coordinates(self, study: Study, trial: FrozenTrial, state: TrialState) -> None:
+        """Store a trial's coordinates. That one has none, and is left out, is said once.
+
+        Raises UserError if no trial so far has the parameters that the coordinates name.
+        """
+        names = self.coordinates.names
+        missing = [name for name in names if name not in trial.params]
+        if missing and state != TrialState.COMPLETE:
+            return
+        if missing and not self._search_space(stored_trials(study)):
+            raise lacking(self.coordinates, missing, trial.params)
+        try:
+            if missing:
+                raise UserError(f"it lacks {', '.join(missing)}.")
+            if names:
+                point = self.coordinates.from_raw({name: trial.params[name] for name in names})
+                storage_of(study).set_trial_user_attr(trial_id_of(trial), COORDINATES, point)
+        except UserError as error:
+            if not self._said_left_out:
+                self._said_left_out = True
+                warnings.warn(
+                    f"Trial {trial.number} has no place in the coordinates and is left out of "
+                    f"them, as others like it will be: {error}",
+                    stacklevel=2,
+                )
 
     def _proposal(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace

@@ -188,9 +188,10 @@ def chosen_params(trial: FrozenTrial, search_space: SearchSpace) -> dict[str, An
     """A trial's parameters in the search space, if all are known."""
     params = trial.params
     if any(name not in params for name in search_space):
-        # A trial that has just begun: its choice is announced before it suggests anything.
-        params = trial.system_attrs.get(CLAIM, {})
-        if trial.state.is_finished() or any(name not in params for name in search_space):
+        # A trial that has just begun, or failed early: its choice was announced before.
+        params = {**trial.system_attrs.get(CLAIM, {}), **params}
+        complete = trial.state == TrialState.COMPLETE
+        if complete or any(name not in params for name in search_space):
             return None
     return {name: params[name] for name in search_space}
 

@@ -17,10 +17,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import UserError
 from hptoolkit.samplers.earlier_trials import EarlierTrials, stored_trials
 from hptoolkit.samplers.history import History, Memory
 from hptoolkit.samplers.learned_space import LearnedSpace
-from hptoolkit.search_space.region import Array, Region, SearchSpace, lacking
+from hptoolkit.search_space.bounds import factor_bounds
+from hptoolkit.search_space.region import Array, Region, SearchSpace
 
 
 class CoordinateSearch(abc.ABC):
@@ -54,12 +56,9 @@ class CoordinateSearch(abc.ABC):
         self._declared = None if search_space is None else dict(search_space)
         self._region: Region | None = None
         self._memory = Memory()
-        self._learned = LearnedSpace()
+        self._learned = LearnedSpace(self.coordinates.names, self.start, self._can_search)
         self._earlier = EarlierTrials()
         if self._declared is not None:
-            missing = [n for n in self.coordinates.names if n not in self._declared]
-            if missing:
-                raise lacking(self.coordinates, missing, self._declared)
             self.region(self._declared).check_start(self.start)
 
     @abc.abstractmethod
@@ -81,8 +80,8 @@ class CoordinateSearch(abc.ABC):
     def ends(self, region: Region) -> bool:
         """Whether the sampler stops a study by itself.
 
-        Told nothing about the problem (no coordinates that apply, no start, no search space), it
-        has no measure of what is fine enough, and goes on for as long as it is asked.
+        Told nothing about the problem (no coordinates, no start, no search space), it has no
+        measure of what is fine enough, and goes on for as long as it is asked.
         """
         return bool(self.start or self._declared or region.coordinates.axes)
 
@@ -117,6 +116,14 @@ class CoordinateSearch(abc.ABC):
         region = self.region(space)
         history = self._history(study, trials, space)
         return not self.proposes(region, history) and not self.finished(region, history)
+
+    def _can_search(self, space: Mapping[str, BaseDistribution]) -> bool:
+        """Whether the parameters that the coordinates name have places on logarithmic axes."""
+        try:
+            factor_bounds(self.coordinates.factors, space)
+        except UserError:
+            return False
+        return True
 
     def _search_space(self, trials: list[FrozenTrial]) -> SearchSpace:
         """The search space that was given, or learned from the trials; empty if not yet known."""

@@ -12,7 +12,7 @@ and so is its cut with bounds on coordinates. Nothing is clipped: what lies outs
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,10 @@ class Region:
         box: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.search_space: SearchSpace = dict(search_space)
-        self.coordinates = _applicable(coordinates, search_space)
+        missing = [name for name in coordinates.names if name not in search_space]
+        if missing:
+            raise lacking(coordinates, missing, search_space)
+        self.coordinates = coordinates
         own = [name for name in search_space if name not in self.coordinates.names]
         self._own = own
         low, high = factor_bounds(self.coordinates.factors, search_space)
@@ -224,24 +227,12 @@ class Region:
         return deepest
 
 
-def _applicable(
-    coordinates: Coordinates, search_space: Mapping[str, BaseDistribution]
-) -> Coordinates:
-    """The coordinates, or none of them where none of their parameters is searched."""
-    missing = [name for name in coordinates.names if name not in search_space]
-    if not missing:
-        return coordinates
-    if len(missing) == len(coordinates.names):
-        return Coordinates()
-    raise lacking(coordinates, missing, search_space)
-
-
 def lacking(
-    coordinates: Coordinates, missing: list[str], search_space: Mapping[str, BaseDistribution]
+    coordinates: Coordinates, missing: Sequence[str], search_space: Iterable[str]
 ) -> UserError:
     """The error for a search space without some of the parameters that coordinates name."""
+    present = ", ".join(search_space) or "no parameter"
     return UserError(
         f"The coordinates {', '.join(coordinates.axes)} need {', '.join(missing)}, which the "
-        f"search space ({', '.join(search_space)}) lacks. Search it too, or leave it out of the "
-        "coordinates."
+        f"search space ({present}) lacks. Search it too, or leave it out of the coordinates."
     )
