@@ -5,6 +5,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 import hptoolkit as hpt
@@ -355,3 +356,25 @@ def test_a_dead_workers_trial_does_not_keep_the_search_from_ending() -> None:
     assert sampler.why_finished(study) is not None
     assert len(study.trials) < 100
     assert [i.params for i in sampler.improvements(study)] == expected
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_start_that_crashed_has_a_row(direction: str) -> None:
+    """Three crashes: the point is given up, and the search goes on from it."""
+    space: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-3, 1.0, log=True)}
+    own = hpt.CoordinateDescentSampler(search_space=space, start={"lr": 0.1}, seed=0)
+    study = optuna.create_study(sampler=own, direction=direction)
+
+    def objective(trial: optuna.Trial) -> float:
+        lr = trial.suggest_float("lr", 1e-3, 1.0, log=True)
+        if lr == 0.1:
+            raise RuntimeError
+        return abs(math.log(lr / 0.2))
+
+    study.optimize(objective, n_trials=3, catch=(RuntimeError,))
+    worst = math.inf if direction == "minimize" else -math.inf
+    assert [(r.trial, r.value) for r in own.improvements(study)] == [(0, worst)]
+    study.optimize(objective, n_trials=8)
+    start, found, *_ = own.improvements(study)
+    assert start.value == worst
+    assert (found.trial, found.axis) == (3, "lr")

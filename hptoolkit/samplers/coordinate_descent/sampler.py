@@ -34,10 +34,10 @@ class Improvement:
 
     Attributes:
         axis: The coordinate that was searched; None for the start.
-        trial: Number of the first trial at the point reached.
+        trial: Number of the first trial at the point reached: of one that did not fail, if any.
         trainings: How many points had been evaluated when the line search was over.
         params: Raw parameters of the point.
-        value: The objective's value there, the mean of its repeats.
+        value: The objective's value there, the mean of its repeats; infinite where all failed.
     """
 
     axis: str | None
@@ -145,7 +145,7 @@ class CoordinateDescentSampler(CoordinateSampler):
         region = self.region(space)
         history = History(trials, space, study.direction, len(trials))
         plan, lattice = self._plan(region, history)
-        visited = {o.key: o for o in reversed(history.observations)}
+        visited = {o.key: o for o in reversed([*history.observations, *history.failures])}
 
         def row(axis: str | None, point: Point, asked: int) -> Improvement:
             first = visited[lattice.key(point)]
