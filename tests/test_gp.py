@@ -577,3 +577,20 @@ def test_ask_is_fast(stored: int, seconds: float) -> None:
         study.tell(trial, page.accuracy(**trial.params))
     # Seconds of one core; the first ask imports PyTorch.
     assert statistics.median(taken[1:]) < seconds
+
+
+@pytest.mark.parametrize("how", ["raises", "is pruned", "is infinite"])
+def test_of_failures_alone_there_is_nothing_to_report(how: str) -> None:
+    space: dict[str, BaseDistribution] = {"lr": FloatDistribution(1e-3, 1.0, log=True)}
+    own = hpt.GPSampler(search_space=space, seed=0)
+    study = optuna.create_study(sampler=own)
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.suggest_float("lr", 1e-3, 1.0, log=True)
+        if how == "is infinite":
+            return math.inf
+        raise RuntimeError if how == "raises" else optuna.TrialPruned
+
+    study.optimize(objective, n_trials=6, catch=(RuntimeError,))
+    with pytest.raises(UserError, match="6 trials, of which fewer than 2 have told a value"):
+        own.report(study)

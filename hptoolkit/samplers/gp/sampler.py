@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterable, Mapping
@@ -106,7 +107,8 @@ class GPSampler(CoordinateSampler):
             region = self.region(space)
             history = self._history(study, trials, space)
             evidence = gather(region, self._prepare(region)[0], history)
-            if len(evidence.values) >= _FEWEST:
+            told = {o.key for o in history.observations if o.value not in (None, -math.inf)}
+            if len(evidence.values) >= _FEWEST <= len(told):
                 return self._summary(region, evidence, history)
         raise UserError(
             f"The study has {len(trials)} trials, of which fewer than {_FEWEST} have told a value "
