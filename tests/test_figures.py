@@ -523,3 +523,11 @@ def test_the_table_has_a_row_for_each_run() -> None:
     assert table[1][:6] == ["0", "1", "0.5", "2", "0.8000", "2"]
     assert table[2][4:6] == ["", "1"]
     assert table[2][-1] == "diverged: loss"
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+def test_choices_that_are_lists_or_nan_make_points() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    choices: list[Any] = [[64], math.nan]
+    study.optimize(lambda t: float(str(t.suggest_categorical("c", choices)) == "nan"), n_trials=8)
+    assert sorted(point.value for point in read(study, None).points) == [0.0, 1.0]

@@ -230,3 +230,28 @@ def test_a_choice_that_only_the_complement_can_take_the_logarithm_of() -> None:
     counts = Counter(p["momentum"] for p in _points(600, space))
     # On the axis log(1 − ρ) the cells of 1, 0.1 and 0.01 are equally long.
     assert stats.chisquare([counts[0.0], counts[0.9], counts[0.99]]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("space", [SPACE, None], ids=["told", "learned"])
+@pytest.mark.parametrize("kind", ["uniform", "sobol", "tpe"])
+def test_the_start_follows_enqueued_trials(kind: str, space: Any) -> None:
+    start = {"lr": 0.1, "momentum": 0.5, "weight_decay": 1e-3}
+    given: dict[str, Any] = {"search_space": space, "start": start, "seed": 0}
+    if kind == "tpe":
+        inner = optuna.samplers.TPESampler(seed=0)
+        sampler: Any = hpt.Reparameterized(inner, COORDINATES, **given)
+    else:
+        sampler = hpt.RandomSampler(COORDINATES, method=kind, **given)
+    study = optuna.create_study(sampler=sampler)
+    study.enqueue_trial({"lr": 1.0, "momentum": 0.0, "weight_decay": 1e-4})
+    study.enqueue_trial({"lr": 2.0, "momentum": 0.0, "weight_decay": 1e-4})
+
+    def objective(trial: optuna.Trial) -> float:
+        momentum = trial.suggest_float("momentum", 0.0, 0.99)
+        rate = trial.suggest_float("lr", 1e-3, 10, log=True)
+        return rate + momentum + trial.suggest_float("weight_decay", 1e-5, 1e-2, log=True)
+
+    study.optimize(objective, n_trials=6)
+    assert [t.params["lr"] for t in study.trials[:2]] == [1.0, 2.0]
+    assert study.trials[2].params == pytest.approx(start)
+    assert all(t.params["lr"] != 0.1 for t in study.trials[3:])

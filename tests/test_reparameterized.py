@@ -330,3 +330,16 @@ def test_a_learned_space_that_shrinks_does_not_break_it(
         study.optimize(lambda t: objective(t, False), n_trials=8)
         study.optimize(lambda t: objective(t, True), n_trials=5)
         assert len(study.trials) == 13
+
+
+@pytest.mark.parametrize(("high", "step", "levels"), [(0.9, 0.3, 4), (0.7, 0.1, 8), (0.6, 0.2, 4)])
+def test_a_stepped_range_is_proposed_to_its_last_level(
+    high: float, step: float, levels: int
+) -> None:
+    """0 + 3·0.3 is just below 0.9: Optuna would then drop the last level."""
+    space: dict[str, BaseDistribution] = {"x": FloatDistribution(0.0, high, step=step)}
+    inner = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(sampler=hpt.Reparameterized(inner, search_space=space, seed=0))
+    study.optimize(lambda t: t.suggest_float("x", 0.0, high, step=step), n_trials=60)
+    proposed = sorted({round(t.params["x"], 9) for t in study.trials})
+    assert proposed == pytest.approx([i * step for i in range(levels)])

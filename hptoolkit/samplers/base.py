@@ -15,7 +15,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -26,7 +26,7 @@ from hptoolkit.optuna_internals import contains, storage_of, trial_id_of
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.samplers.search import CoordinateSearch
-from hptoolkit.search_space.axis import random_value
+from hptoolkit.search_space.axis import choice_index, random_value
 from hptoolkit.search_space.bounds import factor_bounds
 from hptoolkit.search_space.region import SearchSpace, lacking
 
@@ -72,7 +72,12 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         return True
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
-        return dict(self._declared or self._search_space(stored_trials(study)))
+        if self._declared is not None:
+            return dict(self._declared)
+        learned = self._search_space(stored_trials(study))
+        # Stored as JSON, a tuple is a list, which is no choice of the objective's: such a one is
+        # taken from the claim in `sample_independent`.
+        return {name: space for name, space in learned.items() if not _holds_lists(space)}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         if len(study.directions) > 1 or is_decided(trial):
@@ -89,12 +94,15 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         _require_single_objective(study)
         if not search_space:
             return {}
-        claim = trial.system_attrs.get(CLAIM)  # of a trial that was claimed before it started
-        if claim is None:
-            claim = storage_of(study).get_trial_system_attrs(trial_id_of(trial)).get(CLAIM, {})
-        if claim.keys() == search_space.keys():
-            return dict(claim)
-        return self._choose(study, trial, stored_trials(study), search_space)
+        claim = _claim(study, trial)
+        if not claim.keys() >= search_space.keys():
+            trials = stored_trials(study)
+            known = self._search_space(trials)
+            whole = known if known.keys() >= search_space.keys() else search_space
+            claim = self._choose(study, trial, trials, whole)
+            if claim.keys() > search_space.keys():
+                storage_of(study).set_trial_system_attr(trial_id_of(trial), CLAIM, claim)
+        return {name: _as_chosen(claim[name], space) for name, space in search_space.items()}
 
     def sample_independent(
         self,
@@ -110,6 +118,11 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
                 f"given {self._declared[param_name]}: the value it chose lies outside. Give both "
                 "the same range."
             )
+        claim = _claim(study, trial)
+        if isinstance(param_distribution, CategoricalDistribution) and param_name in claim:
+            index = choice_index(param_distribution, claim[param_name])
+            if index is not None:
+                return param_distribution.choices[index]
         factors = tuple(f for f in self.coordinates.factors if f.name == param_name)
         factor_bounds(factors, {param_name: param_distribution})  # refuses what has no logarithm
         trials = stored_trials(study)
@@ -221,6 +234,27 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         if not self.depends_on_others and self._declared is not None:
             return stored_trials(study)
         return self._earlier.settled(study, trial.number, lambda t: bool(self._search_space(t)))
+
+
+def _claim(study: Study, trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters that were chosen for a trial before it suggested any."""
+    claim = trial.system_attrs.get(CLAIM)  # of a trial that was claimed before it started
+    if claim is None:
+        claim = storage_of(study).get_trial_system_attrs(trial_id_of(trial)).get(CLAIM, {})
+    return dict(claim)
+
+
+def _as_chosen(value: Any, distribution: BaseDistribution) -> Any:
+    """A value that was stored as JSON as the choice that it was."""
+    if isinstance(distribution, CategoricalDistribution):
+        index = choice_index(distribution, value)
+        return value if index is None else distribution.choices[index]
+    return value
+
+
+def _holds_lists(distribution: BaseDistribution) -> bool:
+    categorical = isinstance(distribution, CategoricalDistribution)
+    return categorical and any(isinstance(choice, list) for choice in distribution.choices)
 
 
 def _require_single_objective(study: Study) -> None:

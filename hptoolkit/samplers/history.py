@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.attributes import CLAIM, LOST
-from hptoolkit.search_space.axis import rounded
+from hptoolkit.search_space.axis import choice_index, rounded
 from hptoolkit.search_space.region import SearchSpace
 
 # A point that crashed this often, or whose process did, is given up: worse than any other.
@@ -33,9 +34,18 @@ class Observation:
 
 
 def point_key(params: Mapping[str, Any], search_space: SearchSpace) -> Key:
-    """What tells one point from another: the raw values, to 12 significant digits."""
-    values = (params[name] for name in search_space)
-    return tuple(rounded(value) if isinstance(value, float) else value for value in values)
+    """What tells one point from another: the raw values, to 12 significant digits.
+
+    Of a choice its index: a list cannot be a key, NaN equals nothing, a tuple is stored as a list.
+    """
+    return tuple(_part(params[name], distribution) for name, distribution in search_space.items())
+
+
+def _part(value: Any, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        index = choice_index(distribution, value)
+        return repr(value) if index is None else index  # of an earlier search space
+    return rounded(value) if isinstance(value, float) else value
 
 
 @dataclass
@@ -169,6 +179,11 @@ class History:
             return -math.inf if key in self.given_up else None
         complete = [v for v in values if v > -math.inf]
         return math.fsum(complete) / len(complete) if complete else -math.inf
+
+    def begins(self) -> bool:
+        """Whether the trial being sampled is the first whose parameters nobody has fixed."""
+        earlier = [t for t in self.trials if t.number < self.number]
+        return sum(FIXED_PARAMS in t.system_attrs for t in earlier) == self.number
 
     def oldest_pending(self) -> Observation | None:
         """The first of the trials that run."""

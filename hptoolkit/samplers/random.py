@@ -31,7 +31,7 @@ class RandomSampler(CoordinateSampler):
 
     Args:
         coordinates, search_space, box, seed: See `CoordinateSampler`.
-        start: Raw values of the first point; without any it is drawn too.
+        start: Raw values of the first point that was not enqueued; without any it is drawn too.
         method: "uniform", or "sobol" for a scrambled Sobol sequence (A. Owen, Randomly permuted
             (t,m,s)-nets and (t,s)-sequences, 1995), of which the points in the region are taken.
     """
@@ -56,7 +56,7 @@ class RandomSampler(CoordinateSampler):
         self._sequence: tuple[Region, list[Array]] | None = None
 
     def propose(self, region: Region, history: History) -> Array:
-        if self.start and history.number == 0:
+        if self.start and history.begins():
             return region.check_start(self.start)
         if self.method == "uniform":
             return self._draw(region, history)

@@ -60,9 +60,28 @@ def numeric_range(factor: Factor, distribution: BaseDistribution) -> tuple[float
 def to_axis(distribution: BaseDistribution, value: Any) -> float:
     """The place of a value on its parameter's own axis."""
     if isinstance(distribution, CategoricalDistribution):
-        return float(distribution.to_internal_repr(value))
+        index = choice_index(distribution, value)
+        if index is None:
+            raise ValueError(f"{value!r} is none of the choices {distribution.choices}.")
+        return float(index)
     logarithmic = getattr(distribution, "log", False)
     return math.log(value) if logarithmic else float(value)
+
+
+def choice_index(distribution: CategoricalDistribution, value: Any) -> int | None:
+    """The place of a value among the choices; None if it is none of them.
+
+    What was stored as JSON counts as what it was before: a list may have been a tuple.
+    """
+    try:
+        return int(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):
+        plain = _plain(value)
+        return next((i for i, c in enumerate(distribution.choices) if _plain(c) == plain), None)
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def from_axis(distribution: BaseDistribution, z: float) -> Any:
@@ -122,7 +141,7 @@ def random_value(
 def check_in_range(name: str, value: Any, distribution: BaseDistribution) -> None:
     """Raises UserError unless a parameter may start at a value."""
     if isinstance(distribution, CategoricalDistribution):
-        if value in distribution.choices:
+        if choice_index(distribution, value) is not None:
             return
         allowed = f"one of {', '.join(map(str, distribution.choices))}"
     else:

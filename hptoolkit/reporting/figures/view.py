@@ -46,11 +46,10 @@ class Run:
     reason: str = ""
 
     @property
-    def point(self) -> tuple[Any, ...]:
-        """What tells one configuration from another."""
-        return tuple(
-            rounded(v) if isinstance(v, float) else v for _, v in sorted(self.params.items())
-        )
+    def point(self) -> tuple[str, ...]:
+        """What tells one configuration from another; a choice may be a list, or NaN."""
+        values = (value for _, value in sorted(self.params.items()))
+        return tuple(repr(rounded(v) if isinstance(v, float) else v) for v in values)
 
 
 @dataclass(frozen=True)

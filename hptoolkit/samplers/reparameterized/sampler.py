@@ -53,7 +53,8 @@ class Reparameterized(CoordinateSampler):
     Args:
         inner: The Optuna sampler, such as `optuna.samplers.TPESampler()`.
         coordinates, search_space, box, seed: See `CoordinateSampler`.
-        start: Raw values of the first point; without any the sampler chooses that, too.
+        start: Raw values of the first point that was not enqueued; without any the sampler chooses
+            that, too.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Reparameterized(CoordinateSampler):
         self._shadow: Shadow | None = None
 
     def propose(self, region: Region, history: History) -> Array:
-        if self.start and history.number == 0:
+        if self.start and history.begins():
             return region.check_start(self.start)
         with _LOCK:
             shadow = self._follow(region, history)

@@ -26,6 +26,7 @@ from hptoolkit.optuna_internals import CONSTRAINTS, trial_id_of
 from hptoolkit.samplers.history import chosen_params
 from hptoolkit.samplers.reparameterized import shadow_trials
 from hptoolkit.samplers.reparameterized.shadow_trials import Rejected
+from hptoolkit.search_space.axis import rounded
 from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 _NAME = "shadow"
@@ -260,4 +261,6 @@ def _distribution(region: Region, index: int, low: float, high: float) -> BaseDi
     first = region.search_space[axis.name].low  # type: ignore[attr-defined]
     least = math.ceil((low - first) / axis.step - TOLERANCE)
     most = math.floor((high - first) / axis.step + TOLERANCE)
-    return FloatDistribution(first + least * axis.step, first + most * axis.step, step=axis.step)
+    # Three steps of 0.3 end at 0.9, not just below it, where Optuna would drop the last value.
+    ends = (rounded(first + count * axis.step) for count in (least, most))
+    return FloatDistribution(*ends, step=axis.step)
