@@ -32,6 +32,7 @@ FORMAT = "hptoolkit:format"
 # before the trial starts; who runs it, and a number that the owner raises meanwhile; who ran it
 # before and has gone.
 CLAIM = "hptoolkit:params"
+PROCESS = "hptoolkit:process"  # in a plain `study.optimize`
 LEASE = "hptoolkit:lease"
 BEAT = "hptoolkit:beat"
 LOST = "hptoolkit:lost"

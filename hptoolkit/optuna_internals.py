@@ -43,6 +43,13 @@ def study_id_of(study: Study) -> int:
     return study._study_id
 
 
+def in_optimize_loop(study: Study) -> bool:
+    """Whether this thread is in `study.optimize`: `study.stop()` tells it too, but stops it."""
+    # Hyperband hands one bracket of the study to a sampler.
+    whole: Study = getattr(study, "_study", study)
+    return bool(whole._thread_local.in_optimize_loop)
+
+
 def trial_id_of(trial: Trial | FrozenTrial) -> int:
     """The trial's number in its storage (not the one in its study), by which methods name it."""
     return trial._trial_id

@@ -377,4 +377,5 @@ def test_a_start_that_crashed_has_a_row(direction: str) -> None:
     study.optimize(objective, n_trials=8)
     start, found, *_ = own.improvements(study)
     assert start.value == worst
-    assert (found.trial, found.axis) == (3, "lr")
+    assert found.axis == "lr"
+    assert math.isfinite(found.value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.attributes import CLAIM, COORDINATES
 from hptoolkit.errors import UserError
-from hptoolkit.optuna_internals import contains, storage_of, trial_id_of
+from hptoolkit.optuna_internals import contains, in_optimize_loop, storage_of, trial_id_of
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.samplers.search import CoordinateSearch
@@ -80,7 +81,10 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         return {name: space for name, space in learned.items() if not _holds_lists(space)}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        if len(study.directions) > 1 or is_decided(trial):
+        if len(study.directions) > 1:
+            return
+        self._loops.sign(study, trial)
+        if is_decided(trial):
             return
         trials = self._settled(study, trial)
         space = self._search_space(trials)
@@ -158,7 +162,8 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         # The trial's result is stored only after this call.
         ended = copy.copy(trial)
         ended.state, ended.values = state, list(values) if values is not None else None
-        trials = [ended if t.number == trial.number else t for t in stored_trials(study)]
+        others = self._loops.seen(study, stored_trials(study), trial.number)
+        trials = [ended if t.number == trial.number else t for t in others]
         space = self._search_space(trials)
         if space:
             region = self.region(space)
@@ -207,12 +212,24 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
     def _choose(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
     ) -> dict[str, Any]:
-        params = self._proposal(study, trial, trials, space)
-        if params is not None:
-            return params
-        region = self.region(space)
-        history = self._history(study, trials, space, trial.number)
-        reason = self.finished(region, history)
+        pause = 0.02
+        while True:
+            params = self._proposal(study, trial, trials, space)
+            if params is not None:
+                return params
+            region = self.region(space)
+            history = self._history(study, trials, space, trial.number)
+            reason = self.finished(region, history)
+            pending = [o.trial for o in history.observations if o.value is None]
+            last = [t for t in pending if self._loops.will_end(study, t, trials)]
+            # What to evaluate depends on trials that others run: what one asks and tells itself
+            # cannot be waited for.
+            if reason or not last or not in_optimize_loop(study):
+                break
+            time.sleep(pause)
+            pause = min(1.5 * pause, 1.0)
+            trials = self._loops.seen(study, stored_trials(study), trial.number)
+            space = self._search_space(trials) or space
         if self.ends(region) and reason:
             try:
                 study.stop()
@@ -232,7 +249,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
     def _settled(self, study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
         """The stored trials, once those that this one's choice depends on are known."""
         if not self.depends_on_others and self._declared is not None:
-            return stored_trials(study)
+            return self._loops.seen(study, stored_trials(study), trial.number)
         return self._earlier.settled(study, trial.number, lambda t: bool(self._search_space(t)))
 
 
@@ -253,8 +270,9 @@ def _as_chosen(value: Any, distribution: BaseDistribution) -> Any:
 
 
 def _holds_lists(distribution: BaseDistribution) -> bool:
-    categorical = isinstance(distribution, CategoricalDistribution)
-    return categorical and any(isinstance(choice, list) for choice in distribution.choices)
+    if not isinstance(distribution, CategoricalDistribution):
+        return False
+    return any(isinstance(choice, list) for choice in distribution.choices)
 
 
 def _require_single_objective(study: Study) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.attributes import CLAIM, LEASE
+from hptoolkit.attributes import CLAIM, LEASE, PROCESS
 from hptoolkit.optuna_internals import FIXED_PARAMS, storage_of, study_id_of
+from hptoolkit.samplers.plain_loops import PlainLoops
 
 # Seconds that a trial waits for an earlier one to announce its choice: its worker may be dead. One
-# with a lease is put back by those who watch it (hptoolkit.storage.leases), after a minute or so.
+# with a lease is put back by those who watch it (hptoolkit.storage.leases), after a minute or so;
+# that the process of a plain script has ended is seen at once (hptoolkit.samplers.plain_loops).
 _PATIENCE = 2.0
 _PATIENCE_LEASED = 120.0
 
@@ -23,7 +25,8 @@ _PATIENCE_LEASED = 120.0
 class EarlierTrials:
     """Those that a study's trials wait for: since when each is awaited is remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, loops: PlainLoops) -> None:
+        self._loops = loops
         self._awaited_since: dict[tuple[int, int], float] = {}
 
     def settled(
@@ -35,7 +38,7 @@ class EarlierTrials:
         """
         pause = 0.01
         while True:
-            trials = stored_trials(study)
+            trials = self._loops.seen(study, stored_trials(study), number)
             awaited = [t for t in trials if t.number < number and self._is_awaited(study, t)]
             if not awaited or not show_space(trials):
                 return trials
@@ -48,7 +51,7 @@ class EarlierTrials:
         # By one's own clock: that of the trial's machine may be wrong.
         now = time.monotonic()
         since = self._awaited_since.setdefault((study_id_of(study), trial.number), now)
-        leased = trial.system_attrs.get(LEASE) is not None
+        leased = (trial.system_attrs.get(LEASE) or trial.system_attrs.get(PROCESS)) is not None
         return now - since < (_PATIENCE_LEASED if leased else _PATIENCE)
 
 

@@ -14,6 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.attributes import CLAIM, LOST
+from hptoolkit.optuna_internals import FIXED_PARAMS
 from hptoolkit.search_space.axis import choice_index, rounded
 from hptoolkit.search_space.region import SearchSpace
 

@@ -21,6 +21,7 @@ from hptoolkit.errors import UserError
 from hptoolkit.samplers.earlier_trials import EarlierTrials, stored_trials
 from hptoolkit.samplers.history import History, Memory
 from hptoolkit.samplers.learned_space import LearnedSpace
+from hptoolkit.samplers.plain_loops import PlainLoops
 from hptoolkit.search_space.bounds import factor_bounds
 from hptoolkit.search_space.region import Array, Region, SearchSpace
 
@@ -57,7 +58,8 @@ class CoordinateSearch(abc.ABC):
         self._region: Region | None = None
         self._memory = Memory()
         self._learned = LearnedSpace(self.coordinates.names, self.start, self._can_search)
-        self._earlier = EarlierTrials()
+        self._loops = PlainLoops()
+        self._earlier = EarlierTrials(self._loops)
         if self._declared is not None:
             self.region(self._declared).check_start(self.start)
 
@@ -96,7 +98,7 @@ class CoordinateSearch(abc.ABC):
 
         The trials, if the caller has just read them, are given as `stored`.
         """
-        trials = stored_trials(study) if stored is None else stored
+        trials = self._loops.seen(study, stored_trials(study) if stored is None else stored)
         space = self._search_space(trials)
         if not space:
             return None
@@ -107,7 +109,7 @@ class CoordinateSearch(abc.ABC):
 
         The trials, if the caller has just read them, are given as `stored`.
         """
-        trials = stored_trials(study) if stored is None else stored
+        trials = self._loops.seen(study, stored_trials(study) if stored is None else stored)
         if not any(t.state == TrialState.RUNNING for t in trials):
             return False
         space = self._search_space(trials)

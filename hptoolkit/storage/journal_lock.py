@@ -19,7 +19,7 @@ from typing import Self
 
 from optuna.storages.journal import JournalFileSymlinkLock
 
-from hptoolkit.storage.machine import this_kernel
+from hptoolkit.processes import this_kernel
 
 try:
     import fcntl

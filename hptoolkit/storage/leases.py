@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.attributes import BEAT, ERROR, LEASE, LOST, OWNER
 from hptoolkit.optuna_internals import storage_of, trial_id_of
-from hptoolkit.storage.machine import is_gone, started, this_machine
+from hptoolkit.processes import is_gone, started, this_machine
 
 # Trials are run again this often because their owner has gone.
 MAX_RETRIES = 2
@@ -47,7 +47,7 @@ class Lease:
 
     Attributes:
         token: Names this lease: another run of the same trial has another one.
-        machine: See `hptoolkit.storage.machine.this_machine`.
+        machine: See `hptoolkit.processes.this_machine`.
         pid, start: The process, and when its kernel says it began.
     """
 

@@ -262,5 +262,5 @@ def _distribution(region: Region, index: int, low: float, high: float) -> BaseDi
     least = math.ceil((low - first) / axis.step - TOLERANCE)
     most = math.floor((high - first) / axis.step + TOLERANCE)
     # Three steps of 0.3 end at 0.9, not just below it, where Optuna would drop the last value.
-    ends = (rounded(first + count * axis.step) for count in (least, most))
-    return FloatDistribution(*ends, step=axis.step)
+    ends = [rounded(first + count * axis.step) for count in (least, most)]
+    return FloatDistribution(ends[0], ends[1], step=axis.step)
