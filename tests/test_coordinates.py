@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hptoolkit import Coordinates, UserError
-from hptoolkit.coordinates.monomial import Factor, invert, parse
+from hptoolkit.coordinates.monomial import Factor, invert, parse, quoted
 from hptoolkit.coordinates.theory import OPTIMIZERS
 
 PAGE = Coordinates("lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay")
@@ -118,6 +118,16 @@ def test_exact_inverse() -> None:
         (("lr**wd",), "not a number"),
         (("lr**(1/0)",), "not a number"),
         (("lr/lr",), "no parameter is left"),
+        (("lr**True",), "the exponent 'True' is not a number"),
+        (("lr**1e308", "wd"), "the exponent of 'lr' is not between 1/100 and 100"),
+        (("lr**1e-300", "wd"), "the exponent of 'lr' is not between 1/100 and 100"),
+        (("*".join(["lr"] * 3000),), "too many parts|exponent of 'lr' is not between"),
+        (("(" * 500 + "lr" + ")" * 500,), "too many parts|does not parse"),
+        (("lr**" + "9" * 5000,), "too many parts|does not parse|not between"),
+        (("lambda*alpha", "alpha"), "does not parse.*keywords in quotes or backquotes"),
+        (("weight-decay*alpha", "alpha"), "in quotes or backquotes, such as `weight-decay`"),
+        (("model/lr*alpha", "alpha"), "or, where a '/' belongs to a name, the name in backquotes"),
+        (("``*lr",), "does not parse"),
         (("",), "does not parse"),
         (("__import__('os').system('x')",), "not a product of powers"),
         (("lr*wd", "wd*lr"), "singular"),
@@ -223,3 +233,31 @@ def test_unknown_optimizer_names_the_nearest() -> None:
 
 def test_factor_is_its_own_inverse() -> None:
     assert Factor("m", complement=True).value(Factor("m", complement=True).value(0.9)) == 0.9
+
+
+@pytest.mark.parametrize(
+    "name", ["lambda", "weight-decay", "model/lr", "learning rate", "µ", "läßt", "a`b", "1", "α.β"]
+)
+def test_any_name_can_stand_in_an_expression(name: str) -> None:
+    written = quoted(name)
+    coordinates = Coordinates(f"{written}**2*alpha/(1-{written})**0", f"alpha/{written}")
+    assert set(coordinates.names) == {name, "alpha"}
+    point = {name: 0.3, "alpha": 7.0}
+    assert coordinates.to_raw(coordinates.from_raw(point)) == pytest.approx(point)
+    again = Coordinates(*map(str, coordinates.factors))
+    assert again.names == coordinates.names
+    complement = Coordinates(f"1-{written}")
+    assert str(complement.factors[0]) == f"1-{written}"
+    assert complement.from_raw({name: 0.25}) == {f"1-{written}": 0.75}
+
+
+def test_theory_takes_any_names() -> None:
+    names = {"lr": "optimizer/lr", "momentum": "beta 1", "weight_decay": "weight-decay"}
+    coordinates = Coordinates.for_optimizer("sgd", **names)
+    assert set(coordinates.names) == set(names.values())
+    assert coordinates.axes[0] == "`optimizer/lr`*`weight-decay`/(1-`beta 1`)"
+
+
+def test_plain_names_stay_as_they_are() -> None:
+    assert quoted("model.lr_0") == "model.lr_0"
+    assert Coordinates("'model.lr_0'").names == Coordinates("model.lr_0").names == ("model.lr_0",)

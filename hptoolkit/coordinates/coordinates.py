@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hptoolkit.coordinates import theory
-from hptoolkit.coordinates.monomial import Factor, Monomial, evaluate, invert, parse
+from hptoolkit.coordinates.monomial import Factor, Monomial, evaluate, invert, parse, quoted
 from hptoolkit.errors import UserError
 
 
@@ -30,7 +30,8 @@ class Coordinates:
     Args:
         expressions: One monomial an axis, as many as there are parameters in them, such as
             `"lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay"`. Without any, every
-            parameter of a study is an axis of its own, logarithmic where its distribution is.
+            parameter of a study is an axis of its own, logarithmic where its distribution is. A
+            name that is no Python name stands in quotes or backquotes: "`weight-decay`*`lambda`".
 
     Raises:
         UserError: An expression is no monomial, a parameter stands in one as `name` and in
@@ -78,10 +79,10 @@ class Coordinates:
             *theory.expressions(
                 optimizer,
                 normalized=normalized,
-                lr=lr,
-                momentum=momentum,
-                weight_decay=weight_decay,
-                batch_size=batch_size,
+                lr=quoted(lr),
+                momentum=momentum and quoted(momentum),
+                weight_decay=weight_decay and quoted(weight_decay),
+                batch_size=batch_size and quoted(batch_size),
             )
         )
 
@@ -147,7 +148,12 @@ def _not_square(
         if len(completed) < len(factors) and _rank([*completed, unit]) > _rank(completed):
             completed.append(unit)
             added.append(str(f))
-    return UserError(f"{given}: one axis a parameter is needed. Adding {_listed(added)} would do.")
+    unless = ""
+    if any("/" in expression for expression in expressions):
+        unless = ", or, where a '/' belongs to a name, the name in backquotes"
+    return UserError(
+        f"{given}: one axis a parameter is needed. Adding {_listed(added)} would do{unless}."
+    )
 
 
 def _dependent(expressions: tuple[str, ...], matrix: list[list[Fraction]]) -> UserError:

@@ -7,7 +7,9 @@ rational exponents, so that on logarithms it is a linear form with exact coeffic
 from __future__ import annotations
 
 import ast
+import keyword
 import math
+import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
@@ -22,7 +24,7 @@ class Factor(NamedTuple):
     complement: bool = False
 
     def __str__(self) -> str:
-        return f"1-{self.name}" if self.complement else self.name
+        return f"1-{quoted(self.name)}" if self.complement else quoted(self.name)
 
     def value(self, raw: float) -> float:
         """The factor's value for the parameter's, and back: the map is its own inverse."""
@@ -31,21 +33,44 @@ class Factor(NamedTuple):
 
 Monomial = dict[Factor, Fraction]
 
+# Of a larger power nothing is left in a double.
+_LARGEST = 100
+
+# A name in quotes; or a word, which Python would change if it is not in ASCII: µ is not its µ.
+_NAME = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"|([^\W\d][\w.]*)")
+
 
 def parse(expression: str) -> Monomial:
     """The exponents of a monomial such as `"lr*weight_decay/((1-momentum)*batch_size)"`.
 
-    `*`, `/`, `**` (or `^`) by a number, `sqrt(...)`, parentheses and `1-name` are understood.
-    Raises UserError for anything else, and for a product in which everything cancels.
+    `*`, `/`, `**` (or `^`) by a number, `sqrt(...)`, parentheses and `1-name` are understood. A
+    name that is no Python name (weight-decay, lambda) stands in quotes or backquotes.
+    Raises UserError for anything else, for a product in which everything cancels, and for exponents
+    beyond 1/100 to 100.
     """
     try:
-        tree = ast.parse(expression.replace("^", "**").strip(), mode="eval")
-    except (SyntaxError, ValueError):
+        exponents = {f: e for f, e in _exponents(_tree(expression), expression).items() if e}
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         raise _not_a_monomial(expression, "it does not parse") from None
-    exponents = {f: e for f, e in _exponents(tree.body, expression).items() if e}
+    except (RecursionError, MemoryError, OverflowError):
+        raise _not_a_monomial(expression, "it has too many parts") from None
     if not exponents:
         raise _not_a_monomial(expression, "no parameter is left in it")
+    for factor, power in exponents.items():
+        if not 1 / _LARGEST <= abs(power) <= _LARGEST:
+            why = f"the exponent of {str(factor)!r} is not between 1/{_LARGEST} and {_LARGEST}"
+            raise _not_a_monomial(expression, why)
     return exponents
+
+
+def quoted(name: str) -> str:
+    """A parameter's name as it stands in an expression: in quotes unless it is a Python name."""
+    if all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+        return name
+    quote = next((mark for mark in "`'\"" if mark not in name), "`")
+    return f"{quote}{name}{quote}"
 
 
 def evaluate(exponents: Mapping[Factor, Fraction], values: Mapping[Factor, float]) -> float:
@@ -76,6 +101,26 @@ def invert(matrix: Sequence[Sequence[Fraction]]) -> list[list[Fraction]] | None:
                 scale = rows[r][column]
                 rows[r] = [x - scale * y for x, y in zip(rows[r], rows[column], strict=True)]
     return [row[n:] for row in rows]
+
+
+def _tree(expression: str) -> ast.expr:
+    """The syntax tree of an expression, in which every name is as it was written."""
+    names: dict[str, str] = {}
+
+    def stand_in(match: re.Match[str]) -> str:
+        *given, word = match.groups()
+        if word and word.isascii():
+            return word
+        key = f"_name_{len(names)}_"
+        names[key] = word or next(filter(None, given))
+        return key
+
+    text = _NAME.sub(stand_in, expression).replace("^", "**").strip()
+    tree = ast.parse(text, mode="eval").body
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return tree
 
 
 def _exponents(node: ast.expr, expression: str) -> Monomial:
@@ -114,6 +159,8 @@ def _name(node: ast.expr, expression: str) -> str:
 
 def _number(node: ast.expr, expression: str) -> Fraction:
     match node:
+        case ast.Constant(value=bool()):
+            pass
         case ast.Constant(value=int() | float() as value) if math.isfinite(value):
             return Fraction(str(value))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -126,5 +173,6 @@ def _number(node: ast.expr, expression: str) -> Fraction:
 def _not_a_monomial(expression: str, why: str) -> UserError:
     return UserError(
         f"The coordinate {expression!r} is not a monomial: {why}. Write a product of powers of "
-        "parameters or of '1-name', such as 'lr*weight_decay/(1-momentum)'."
+        "parameters or of '1-name', such as 'lr*weight_decay/(1-momentum)', with names that hold "
+        "other characters or are Python keywords in quotes or backquotes, such as `weight-decay`."
     )
