@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from optuna.distributions import (
 from optuna.trial import TrialState
 
 import hptoolkit as hpt
+from hptoolkit.samplers.grid.plan import GridPlan
 from tests import page
 
 X = {"x": FloatDistribution(1.0, 256.0, log=True)}
@@ -241,6 +243,7 @@ def test_the_count_needs_a_search_space() -> None:
     ("arguments", "message"),
     [
         ({"zooms": -1}, "zooms is -1"),
+        ({"zooms": 3000}, "zooms is 3000: a number of refinements from 0 to 20"),
         ({"levels": 0}, "has 0 levels"),
         ({"levels": {"momentum": 3}}, "'momentum': did you mean '1-momentum'"),
         ({"levels": 99}, "970299 points before it is cut"),
@@ -250,3 +253,24 @@ def test_the_count_needs_a_search_space() -> None:
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(hpt.UserError, match=message):
         hpt.GridSampler(page.COORDINATES, search_space=page.SEARCH_SPACE, **arguments)
+
+
+@pytest.mark.parametrize(("axes", "around"), [(5, 3**5 - 1), (12, 2 * 12**2), (16, 2 * 16**2)])
+def test_the_cells_of_many_axes_are_those_along_one_axis_or_two(axes: int, around: int) -> None:
+    """All cells of 12 axes would be half a million points, of 16 axes 43 million."""
+    names = [f"x{i}" for i in range(axes)]
+    space: dict[str, BaseDistribution] = {n: FloatDistribution(0.0, 4.0) for n in names}
+    start = dict.fromkeys(names, 2.0)
+    own = hpt.GridSampler(search_space=space, start=start, levels=2, zooms=1)
+    began = time.perf_counter()
+    assert own.count(space) == 1 + around  # two levels through the middle lie outside
+    region = own.region(space)
+    plan = GridPlan(region, 2, region.check_start(start))
+    (key,) = plan.coarse
+    cells = np.array(list(plan.cells(key, plan.coarse[key], 1).values()))
+    assert time.perf_counter() - began < 5.0
+    assert len(cells) == 1 + around
+    moved = np.count_nonzero(cells != 2.0, axis=1)
+    assert max(moved) == (5 if axes == 5 else 2)
+    assert list(moved) == sorted(moved)  # nearest first
+    assert np.all(np.isin(cells, (0.0, 2.0, 4.0)))

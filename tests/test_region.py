@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hptoolkit import Coordinates, UserError
+from hptoolkit.search_space.linear_program import minimum
+from hptoolkit.search_space.polytope import Proposals, bounding_box
 from hptoolkit.search_space.region import Region
 from tests import page
 
@@ -134,3 +136,61 @@ def test_a_middle_that_rounding_moves_out_of_a_narrow_region_is_no_error() -> No
         Coordinates("lr*batch_size", "batch_size"), space, {"lr*batch_size": (3.4, 3.5)}
     )
     assert region.decode(region.check_start({}))["batch_size"] in (3, 4)
+
+
+class _Ended:
+    """What scipy's linprog returns."""
+
+    def __init__(self, status: int, x: list[float] | None = None) -> None:
+        self.status, self.x, self.message = status, x, "HiGHS Status 4: Solve error"
+
+
+def test_where_a_linear_programme_fails_another_method_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def linprog(*args: object, method: str, **others: object) -> _Ended:
+        asked.append(method)
+        return _Ended(0, [1.0, 2.0]) if method == "highs-ds" else _Ended(4)
+
+    monkeypatch.setattr("scipy.optimize.linprog", linprog)
+    solution = minimum(np.ones(2), np.eye(2), np.ones(2))
+    assert solution is not None
+    assert solution.tolist() == [1.0, 2.0]
+    assert asked == ["highs", "highs-ipm", "highs-ds"]
+
+
+@pytest.mark.parametrize("status", [1, 3, 4])
+def test_a_linear_programme_that_nobody_solves_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *a, **k: _Ended(status))
+    box = {PRODUCT: (1e-6, 1e-5)}  # its middle has to be looked for
+    with pytest.raises(UserError, match=r"cannot be computed \(HiGHS Status 4: Solve error\)"):
+        Region(page.COORDINATES, page.SEARCH_SPACE, box)
+    monkeypatch.undo()
+    region = Region(page.COORDINATES, page.SEARCH_SPACE, box)
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *a, **k: _Ended(status))
+    with pytest.raises(UserError, match="extent cannot be computed"):
+        Proposals(region)
+
+
+def test_linear_programmes_are_solved_or_known_to_have_no_solution() -> None:
+    # The least of x + 2y where x ≥ 1, y ≥ 1 and x + y ≥ 3 is at (2, 1).
+    rows = np.array([[-1.0, 0.0], [0.0, -1.0], [-1.0, -1.0]])
+    solution = minimum(np.array([1.0, 2.0]), rows, np.array([-1.0, -1.0, -3.0]))
+    assert solution is not None
+    np.testing.assert_allclose(solution, [2.0, 1.0], atol=1e-9)
+    assert minimum(np.ones(1), np.array([[1.0], [-1.0]]), np.array([0.0, -1.0])) is None
+
+
+@pytest.mark.parametrize("width", [0.0, 1e-13, 1e-9, 1e-7])
+def test_a_region_without_width_has_an_extent(width: float) -> None:
+    low = {"lr": 0.1, "momentum": 0.9, "weight_decay": 5e-4}
+    value = 0.1 * 5e-4 / 0.1
+    region = Region(page.COORDINATES, page.SEARCH_SPACE, {PRODUCT: (value, value * (1 + width))})
+    assert region.contains(region.encode(low))
+    box = bounding_box(region)
+    np.testing.assert_allclose(box[0], math.log(value), atol=1e-6)
+    Proposals(region)

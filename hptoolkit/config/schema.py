@@ -14,6 +14,7 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hptoolkit.coordinates import Coordinates
+from hptoolkit.errors import UserError
 
 Pruner = Literal["none", "median", "halving", "hyperband"]
 Value = bool | int | float | str
@@ -29,7 +30,7 @@ class Range(Section):
     low: float | None = Field(default=None, allow_inf_nan=False)
     high: float | None = Field(default=None, allow_inf_nan=False)
     log: bool = False
-    step: float | None = Field(default=None, gt=0)
+    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     choices: tuple[Value, ...] | None = None
 
     @model_validator(mode="after")
@@ -38,6 +39,9 @@ class Range(Section):
             raise ValueError("either 'low' and 'high', or 'choices' are needed")
         if self.choices is not None and not self.choices:
             raise ValueError("'choices' is empty")
+        kinds = [(type(choice), choice) for choice in self.choices or ()]
+        if repeated := [value for i, (_, value) in enumerate(kinds) if kinds[i] in kinds[:i]]:
+            raise ValueError(f"'choices' holds {repeated[0]!r} more than once")
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"low = {self.low:g} lies above high = {self.high:g}")
         if self.log and self.low is not None and self.low <= 0:
@@ -56,11 +60,15 @@ class Range(Section):
         return alike and self.low <= other.low and other.high <= self.high
 
     def distribution(self, integer: bool) -> BaseDistribution:
-        """The range as Optuna's distribution."""
+        """The range as Optuna's distribution. Raises UserError for a broken step of integers."""
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
         low, high = self.low or 0.0, self.high or 0.0
         if integer:
+            if self.step is not None and self.step != int(self.step):
+                raise UserError(
+                    f"A range of whole numbers has the step {self.step:g}: a whole one is needed."
+                )
             return IntDistribution(int(low), int(high), log=self.log, step=int(self.step or 1))
         return FloatDistribution(low, high, log=self.log, step=self.step)
 
@@ -114,7 +122,7 @@ class Search(Section):
     grid: Grid = Grid()
     random: Random = Random()
     pruner: Pruner = "none"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     trials: Annotated[int, Field(ge=1)] = 100
 
     @property

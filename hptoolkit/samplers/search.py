@@ -25,6 +25,9 @@ from hptoolkit.samplers.plain_loops import PlainLoops
 from hptoolkit.search_space.bounds import factor_bounds
 from hptoolkit.search_space.region import Array, Region, SearchSpace
 
+# A storage's integers have 63 bits.
+_SEEDS = 1 << 63
+
 
 class CoordinateSearch(abc.ABC):
     """A search of a region's positions; subclasses implement `propose`.
@@ -35,7 +38,7 @@ class CoordinateSearch(abc.ABC):
             learned from the first trial, which then runs at `start`.
         box: Bounds (low, high) on some axes, which cut the region further.
         start: Raw values of the first point; parameters left out start in the region's middle.
-        seed: Fixes every random choice; None draws one.
+        seed: Fixes every random choice, 0 to 2⁶³ − 1; None draws one.
     """
 
     # Whether a choice depends on what other trials chose, and has to wait until they have.
@@ -53,7 +56,11 @@ class CoordinateSearch(abc.ABC):
         self.coordinates = coordinates or Coordinates()
         self.box = dict(box or {})
         self.start = dict(start or {})
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if not 0 <= seed < _SEEDS:
+            raise UserError(f"The seed is {seed}: a whole number from 0 to 2**63 - 1 is needed.")
+        self.seed = seed
         self._declared = None if search_space is None else dict(search_space)
         self._region: Region | None = None
         self._memory = Memory()

@@ -20,11 +20,15 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from hptoolkit.coordinates.monomial import Factor
+from hptoolkit.errors import UserError
 from hptoolkit.search_space.axis import numeric_range
+from hptoolkit.search_space.linear_program import minimum
 from hptoolkit.search_space.region import TOLERANCE, Array, Region
 
 # Along the axes, points are spread more evenly over each; worth this many rejections for one.
 _WORTH = 100.0
+# Slack, relative to the bounds, with which a region without width is not empty: a solver's own.
+_THIN = 1e-6
 
 
 class Proposals:
@@ -124,12 +128,15 @@ def _parallelepiped(
 
 def _range(row: Array, inequalities: Array, offsets: Array) -> tuple[float, float]:
     """The least and largest row · z over the polytope inequalities · z ≤ offsets."""
-    from scipy.optimize import linprog
-
     ends = []
     for sign in (1.0, -1.0):
-        solution = linprog(sign * row, A_ub=inequalities, b_ub=offsets, bounds=(None, None))
-        ends.append(sign * float(solution["fun"]))
+        solution = minimum(sign * row, inequalities, offsets)
+        if solution is None:
+            # It holds a point, but is so thin that it passes for empty.
+            solution = minimum(sign * row, inequalities, offsets + _THIN * (1.0 + abs(offsets)))
+        if solution is None:
+            raise UserError("The region is empty within rounding: widen the ranges or the bounds.")
+        ends.append(float(row @ solution))
     return ends[0], max(ends)
 
 

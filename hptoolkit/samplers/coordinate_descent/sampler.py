@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,12 +90,20 @@ class CoordinateDescentSampler(CoordinateSampler):
         minimum_improvement: float = 0.0,
     ) -> None:
         super().__init__(coordinates, search_space=search_space, box=box, start=start, seed=seed)
-        if not factor > 1.0:
+        if not 1.0 < factor < math.inf:
             raise UserError(f"The step factor is {factor}: a number above 1 is needed, such as 2.")
-        if refine < 0:
-            raise UserError(f"refine is {refine}: 0 or a positive number of halvings is needed.")
-        if not minimum_improvement >= 0.0:
-            raise UserError(f"minimum_improvement is {minimum_improvement}: 0 or more is needed.")
+        if not 0 <= refine <= _ENDLESS:
+            raise UserError(
+                f"refine is {refine}: a number of halvings from 0 to {_ENDLESS} is needed."
+            )
+        if not 0.0 <= minimum_improvement < math.inf:
+            raise UserError(
+                f"minimum_improvement is {minimum_improvement}: a number from 0 on is needed."
+            )
+        if repeated := [axis for axis, n in Counter(order or ()).items() if n > 1]:
+            raise UserError(
+                f"The order names {repeated[0]!r} more than once: leave out the others."
+            )
         if line_search not in LINE_SEARCHES:
             raise UserError(
                 f"Unknown line search {line_search!r}: {nearest(line_search, LINE_SEARCHES)}."

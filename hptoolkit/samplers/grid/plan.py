@@ -19,6 +19,8 @@ Points = dict[Key, Array]  # positions by what tells them apart, in the order of
 _FLAT = 3
 _SENSITIVE = (7, 25)
 _LARGEST = 100_000
+# Axes up to which a zoom evaluates all 3^k cells: 729. Beyond, moves along one axis or two.
+_ALL_CELLS = 6
 
 
 class GridPlan:
@@ -66,8 +68,9 @@ class GridPlan:
         On a logarithmic axis a step's factor is the root of the former round's.
         """
         if (key, zoom) not in self._cells:
-            moves = np.zeros((3 ** len(self._zoomed), len(position)))
-            moves[:, self._zoomed] = list(itertools.product((0, -1, 1), repeat=len(self._zoomed)))
+            signs = _moves(len(self._zoomed))
+            moves = np.zeros((len(signs), len(position)))
+            moves[:, self._zoomed] = signs
             around = position + moves * self._steps / 2**zoom
             inside = [z for z in around if self._region.contains(z)]
             inside.sort(key=lambda z: self._distance(z - position))
@@ -76,8 +79,7 @@ class GridPlan:
 
     def largest(self, zooms: int) -> int:
         """How many points there are at most with so many zooms."""
-        cells: int = 3 ** len(self._zoomed)
-        return len(self.coarse) + zooms * (cells - 1)
+        return len(self.coarse) + zooms * (len(_moves(len(self._zoomed))) - 1)
 
     def _distance(self, move: Array) -> float:
         steps = self._steps[self._zoomed]
@@ -89,6 +91,20 @@ class GridPlan:
             key = point_key(self._region.decode(position), self._region.search_space)
             points.setdefault(key, position)
         return points
+
+
+def _moves(axes: int) -> Array:
+    """The steps (n, axes) from a point to those around it, the point itself included."""
+    if axes <= _ALL_CELLS:
+        return np.array(list(itertools.product((0.0, -1.0, 1.0), repeat=axes))).reshape(-1, axes)
+    moves = [np.zeros(axes)]
+    for count in (1, 2):
+        for along in itertools.combinations(range(axes), count):
+            for signs in itertools.product((-1.0, 1.0), repeat=count):
+                move = np.zeros(axes)
+                move[list(along)] = signs
+                moves.append(move)
+    return np.array(moves)
 
 
 def _values(axis: Axis, count: int, through: float | None) -> list[float]:

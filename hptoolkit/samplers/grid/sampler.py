@@ -26,7 +26,8 @@ class GridSampler(CoordinateSampler):
     The lattice is evaluated from its middle outwards. A zoom evaluates the cells around the best
     point of all rounds before: the 3^k − 1 points that are half a step away along some of the k
     numeric axes (on a logarithmic axis: by the root of the step's factor); the next zoom halves the
-    step again. The search ends when the last zoom is done.
+    step again. With more than 6 such axes, 3^k is out of reach: then only the 2k² points that are
+    away along one axis or two. The search ends when the last zoom is done.
 
     Points that rounding makes equal are one. A crashed point is tried again, twice at most. A
     point is never given to two workers. A worker that finds all points of a round taken, while
@@ -55,8 +56,10 @@ class GridSampler(CoordinateSampler):
         zooms: int = 2,
     ) -> None:
         super().__init__(coordinates, search_space=search_space, box=box, start=start, seed=seed)
-        if zooms < 0:
-            raise UserError(f"zooms is {zooms}: 0 or a positive number of refinements is needed.")
+        if not 0 <= zooms <= _ENDLESS:
+            raise UserError(
+                f"zooms is {zooms}: a number of refinements from 0 to {_ENDLESS} is needed."
+            )
         self.levels = levels
         self.zooms = zooms
         self._made: tuple[Region, GridPlan] | None = None
