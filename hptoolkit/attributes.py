@@ -22,7 +22,7 @@ DEFINITION = "definition"  # its resolved definition
 SAMPLER = "sampler"  # its sampler's name on the command line
 SLICE = "slice"  # of a slice: its lattice
 OUTCOME = "outcome"  # how its last run ended
-GP_REPORT = "gp"  # the latest report of the GP, and the seconds that the choice of a trial took
+GP_REPORT = "gp"  # the seconds that the GP took to choose a trial, and its report at the end
 STUDY_UID = "hptoolkit:uid"  # its identity, or what processes propose for it
 
 # System attribute of a study: the version of what hptoolkit keeps with it and its trials.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import optuna
@@ -385,7 +386,7 @@ def test_discrete_values_own_axes_and_a_box_are_respected() -> None:
         assert all(d._contains(d.to_internal_repr(params[n])) for n, d in space.items())
         noise = 0.1 * params["dropout"] + (params["optimizer"] == "lars")
         study.tell(trial, abs(math.log(params["lr"] / 0.1)) + noise)
-    assert set(study.user_attrs["gp"]["exponents"]) == {"1-momentum", "weight_decay", "batch_size"}
+    assert set(own.report(study).exponents) == {"1-momentum", "weight_decay", "batch_size"}
 
 
 def test_a_clearly_better_choice_is_found() -> None:
@@ -393,15 +394,17 @@ def test_a_clearly_better_choice_is_found() -> None:
         "optimizer": CategoricalDistribution(["a", "b", "c"]),
         "x": FloatDistribution(0.0, 1.0),
     }
-    study = optuna.create_study(sampler=hpt.GPSampler(search_space=space, seed=1))
+    own = hpt.GPSampler(search_space=space, seed=1)
+    study = optuna.create_study(sampler=own)
     for _ in range(14):
         trial = study.ask(space)
         worse = 0.0 if trial.params["optimizer"] == "b" else 1.0
         study.tell(trial, worse + (trial.params["x"] - 0.7) ** 2)
     assert study.best_params["optimizer"] == "b"
     assert study.best_params["x"] == pytest.approx(0.7, abs=0.05)
-    assert study.user_attrs["gp"]["best"]["optimizer"] == "b"
-    assert study.user_attrs["gp"]["exponents"] == {}
+    report = own.report(study)
+    assert report.best["optimizer"] == "b"
+    assert report.exponents == {}
 
 
 def test_discrete_points_are_not_repeated_before_all_are_known() -> None:
@@ -518,8 +521,10 @@ def test_the_study_holds_the_report_as_json_and_in_words() -> None:
     own = sampler()
     study = optuna.create_study(direction="maximize", sampler=own)
     study.add_trials(study_of(noisy_page(10)).trials)
-    report = own.report(study)
     study.ask(page.SEARCH_SPACE)
+    # A choice costs no report: somebody has to ask for it.
+    assert study.user_attrs["gp"].keys() == {"seconds"}
+    report = own.keep_report(study)
     stored = study.user_attrs["gp"]
     assert json.loads(json.dumps(stored)) == stored
     assert len(json.dumps(stored)) < 2045
@@ -594,3 +599,35 @@ def test_of_failures_alone_there_is_nothing_to_report(how: str) -> None:
     study.optimize(objective, n_trials=6, catch=(RuntimeError,))
     with pytest.raises(UserError, match="6 trials, of which fewer than 2 have told a value"):
         own.report(study)
+
+
+def test_it_computes_with_one_thread_and_gives_the_others_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = sampler()
+    study = optuna.create_study(direction="maximize", sampler=own)
+    study.add_trials(study_of(noisy_page(10)).trials)
+    before, meanwhile = torch.get_num_threads(), []
+    fit, moments = model.fit, LearnedAxesGP.moments
+
+    def seen(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any) -> Any:
+            meanwhile.append(torch.get_num_threads())
+            return call(*args)
+
+        return wrapped
+
+    monkeypatch.setattr(model, "fit", seen(fit))
+    monkeypatch.setattr(LearnedAxesGP, "moments", seen(moments))
+    torch.set_num_threads(3)
+    try:
+        study.ask(page.SEARCH_SPACE)
+        own.report(study)
+        assert torch.get_num_threads() == 3
+        monkeypatch.setattr(LearnedAxesGP, "moments", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            own.report(study)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(meanwhile) == {1}

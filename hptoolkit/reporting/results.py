@@ -105,7 +105,7 @@ def model_lines(study: Study, metric_name: str) -> list[str]:
     if not isinstance(study.sampler, GPSampler):
         return []
     try:
-        learned = model_sentence(study.sampler.report(study), metric_name)
+        learned = model_sentence(study.sampler.keep_report(study), metric_name)
     except UserError:
         return []  # too few points
     seconds = study.user_attrs.get(GP_REPORT, {}).get("seconds")

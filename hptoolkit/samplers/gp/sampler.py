@@ -23,6 +23,7 @@ from hptoolkit.samplers.base import CoordinateSampler
 from hptoolkit.samplers.gp.evidence import Evidence, gather
 from hptoolkit.samplers.gp.features import Columns
 from hptoolkit.samplers.gp.report import GPReport, summarise
+from hptoolkit.samplers.gp.threads import one_thread
 from hptoolkit.samplers.history import History
 from hptoolkit.samplers.random import sobol_points
 from hptoolkit.search_space.polytope import Proposals
@@ -51,8 +52,9 @@ class GPSampler(CoordinateSampler):
     improvement for Bayesian optimization, 2023). Trials that run are taken to come out as
     predicted. Pruned, diverged and failed trials are evidence too; repeats of a point are pooled.
 
-    Every trial's choice leaves the report of the fit it rests on in the study's user attribute
-    "gp". Importing PyTorch and BoTorch takes seconds, at the first fit.
+    The study's user attribute "gp" says how long the last choice took, and after `keep_report` (at
+    the end of the command) what the GP has learned. Importing PyTorch and BoTorch takes seconds, at
+    the first fit.
 
     Args:
         coordinates, search_space, box, start, seed: See `CoordinateSampler`. Without a start, the
@@ -89,12 +91,13 @@ class GPSampler(CoordinateSampler):
             start = region.check_start(self.start)
             return _first_new([start, *design[max(history.number - 1, 0) :]], region, history)
         model, search = _numerics()
-        parameters = self._fit(columns, evidence)
-        points = self._points(region, columns, proposals, evidence, history)
-        posterior = model.LearnedAxesGP(parameters, evidence, evidence.pending)
-        improvement = search.expected_improvement(posterior, evidence)
-        ranked = search.best_first(improvement, region, columns, points)
-        return _first_new(ranked, region, history)
+        with one_thread():
+            parameters = self._fit(columns, evidence)
+            points = self._points(region, columns, proposals, evidence, history)
+            posterior = model.LearnedAxesGP(parameters, evidence, evidence.pending)
+            improvement = search.expected_improvement(posterior, evidence)
+            ranked = search.best_first(improvement, region, columns, points)
+            return _first_new(ranked, region, history)
 
     def report(self, study: Study) -> GPReport:
         """What the GP says of a study: exponents, length-scales, the predicted best configuration.
@@ -115,19 +118,21 @@ class GPSampler(CoordinateSampler):
             "at different points: the GP has nothing to report. Run more trials first."
         )
 
+    def keep_report(self, study: Study) -> GPReport:
+        """The report, stored in the study's user attribute "gp" too; errors as of `report`."""
+        report = self.report(study)
+        stored = asdict(report) | {"interval": list(report.interval)}
+        study.set_user_attr(GP_REPORT, {**study.user_attrs.get(GP_REPORT, {}), **stored})
+        return report
+
     def _proposal(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
     ) -> dict[str, Any] | None:
         began = time.perf_counter()
         params = super()._proposal(study, trial, trials, space)
-        region = self.region(space)
-        history = self._history(study, trials, space, trial.number)
-        evidence = gather(region, self._prepare(region)[0], history)
-        if self._models(history, evidence):
-            report = asdict(self._summary(region, evidence, history))
-            report["interval"] = list(report["interval"])
-            report["seconds"] = round(time.perf_counter() - began, 3)
-            storage_of(study).set_study_user_attr(study_id_of(study), GP_REPORT, report)
+        if self._fitted is not None:
+            cost = {"seconds": round(time.perf_counter() - began, 3)}
+            storage_of(study).set_study_user_attr(study_id_of(study), GP_REPORT, cost)
         return params
 
     def _models(self, history: History, evidence: Evidence) -> bool:
@@ -168,13 +173,14 @@ class GPSampler(CoordinateSampler):
     def _summary(self, region: Region, evidence: Evidence, history: History) -> GPReport:
         columns, proposals = self._prepare(region)
         model, search = _numerics()
-        parameters = self._fit(columns, evidence)
-        points = self._points(region, columns, proposals, evidence, history)
-        posterior = model.LearnedAxesGP(parameters, evidence)
-        ranked = search.best_first(search.mean(posterior), region, columns, points)
-        best: Array = next(ranked, region.middle())
-        moments = posterior.moments(columns.encode(best))
-        fit = model.in_numbers(parameters, evidence)
+        with one_thread():
+            parameters = self._fit(columns, evidence)
+            points = self._points(region, columns, proposals, evidence, history)
+            posterior = model.LearnedAxesGP(parameters, evidence)
+            ranked = search.best_first(search.mean(posterior), region, columns, points)
+            best: Array = next(ranked, region.middle())
+            moments = posterior.moments(columns.encode(best))
+            fit = model.in_numbers(parameters, evidence)
         return summarise(region, columns, evidence, fit, best, moments, history.sign)
 
 
