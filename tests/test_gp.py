@@ -25,6 +25,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from threadpoolctl import threadpool_info
 
 import hptoolkit as hpt
 from hptoolkit.errors import UserError
@@ -612,7 +613,8 @@ def test_it_computes_with_one_thread_and_gives_the_others_back(
 
     def seen(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any) -> Any:
-            meanwhile.append(torch.get_num_threads())
+            blas = [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+            meanwhile.extend([torch.get_num_threads(), *blas])
             return call(*args)
 
         return wrapped
