@@ -195,3 +195,10 @@ def test_no_class_shares_a_private_name_with_the_class_of_optunas_that_it_extend
         optunas = [base for base in kind.__mro__ if base.__module__.startswith("optuna.")]
         shared = own_names(kind) & set().union(*(own_names(base) for base in optunas))
         assert not shared, f"{kind.__name__} uses {shared} of {optunas[0].__name__}"
+
+
+def test_whether_a_study_is_in_its_loop(study: Study) -> None:
+    seen = []
+    study.optimize(lambda trial: float(seen.append(internals.in_optimize_loop(study)) or 0), 2)
+    assert seen == [True, True], dropped("Study._thread_local.in_optimize_loop")
+    assert not internals.in_optimize_loop(study)

@@ -109,9 +109,9 @@ def _tree(expression: str) -> ast.expr:
 
     def stand_in(match: re.Match[str]) -> str:
         *given, word = match.groups()
-        if word and word.isascii():
+        if word and word.isascii() and not word.startswith("quoted_"):
             return word
-        key = f"_name_{len(names)}_"
+        key = f"quoted_{len(names)}"
         names[key] = word or next(filter(None, given))
         return key
 
