@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
     from hptoolkit.errors import UserError as UserError
+    from hptoolkit.execution.optimize import optimize as optimize
     from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
     from hptoolkit.samplers import GPSampler as GPSampler
     from hptoolkit.samplers import GridSampler as GridSampler
@@ -27,6 +28,7 @@ _HOMES = {
     "Reparameterized": "hptoolkit.samplers",
     "StudyExhausted": "hptoolkit.samplers",
     "UserError": "hptoolkit.errors",
+    "optimize": "hptoolkit.execution.optimize",
 }
 
 __all__ = sorted(_HOMES)
