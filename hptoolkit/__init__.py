@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
     from hptoolkit.errors import UserError as UserError
     from hptoolkit.execution.optimize import optimize as optimize
+    from hptoolkit.reporting.study_report import report as report
     from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
     from hptoolkit.samplers import GPSampler as GPSampler
     from hptoolkit.samplers import GridSampler as GridSampler
@@ -31,10 +32,12 @@ _HOMES = {
     "optimize": "hptoolkit.execution.optimize",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "report"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "report":  # the command's module, which can be called
+        return import_module("hptoolkit.report")
     if name not in _HOMES:
         raise AttributeError(f"module 'hptoolkit' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
