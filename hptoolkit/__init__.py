@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
     from hptoolkit.errors import UserError as UserError
     from hptoolkit.execution.optimize import optimize as optimize
+    from hptoolkit.execution.own_range_test import range_test as range_test
     from hptoolkit.reporting.study_report import report as report
     from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
     from hptoolkit.samplers import GPSampler as GPSampler
@@ -30,6 +31,7 @@ _HOMES = {
     "StudyExhausted": "hptoolkit.samplers",
     "UserError": "hptoolkit.errors",
     "optimize": "hptoolkit.execution.optimize",
+    "range_test": "hptoolkit.execution.own_range_test",
 }
 
 __all__ = sorted([*_HOMES, "report"])
