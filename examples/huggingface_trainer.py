@@ -6,8 +6,6 @@
 A small BERT, initialised at random, learns which half of the digits a sequence has more of.
 """
 
-from __future__ import annotations
-
 import tempfile
 
 import optuna

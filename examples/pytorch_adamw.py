@@ -3,8 +3,6 @@
 python examples/pytorch_adamw.py
 """
 
-from __future__ import annotations
-
 import optuna
 import torch
 from sklearn.datasets import load_digits

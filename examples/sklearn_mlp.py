@@ -3,8 +3,6 @@
 python examples/sklearn_mlp.py
 """
 
-from __future__ import annotations
-
 import warnings
 
 import optuna
