@@ -33,6 +33,7 @@ def _frame(shown: str) -> str:
     """The page in a frame."""
     found = re.fullmatch(r'<iframe srcdoc="([^"]*)" style="[^"]*"></iframe>', shown)
     assert found is not None
+    assert shown.isascii()
     return html.unescape(found[1])
 
 
@@ -64,6 +65,7 @@ def test_figures_show_themselves_in_a_notebook_offline(report: Report) -> None:
     assert figure.title in shown
     assert shown.count("Plotly.newPlot(") > 0
     assert "<h1>" not in shown
+    assert "1−ρ" in shown
     assert not re.search(r'<script[^>]* src="', shown)
 
 

@@ -21,7 +21,7 @@ from hptoolkit.reporting.facts import facts
 from hptoolkit.reporting.figures import Figure
 
 # Pixels: a report's frame in a notebook; a figure's heading, caption and margins in its own.
-_FRAME, _AROUND = 900, 190
+_FRAME, _AROUND = 900, 250
 
 
 class ShownFigure(Figure):
@@ -137,8 +137,9 @@ def report(study: Study, slices: Sequence[Study] = ()) -> Report:
 
 
 def _framed(page: str, height: int) -> str:
-    """A page in a frame of its own: its style and script stay out of the notebook."""
-    return (
-        f'<iframe srcdoc="{escape(page)}" style="width: 100%; height: {height}px; border: 0">'
-        "</iframe>"
-    )
+    """A page in a frame of its own: its style and script stay out of the notebook.
+
+    In ASCII, whatever encoding the page around it declares.
+    """
+    text = escape(page).encode("ascii", "xmlcharrefreplace").decode()
+    return f'<iframe srcdoc="{text}" style="width: 100%; height: {height}px; border: 0"></iframe>'
