@@ -103,16 +103,6 @@ def test_ask_and_tell_ends_with_study_exhausted() -> None:
     assert states.count(TrialState.COMPLETE) <= 28
 
 
-def test_a_finished_study_optimised_again_repeats_the_best_point_once() -> None:
-    study = optuna.create_study(sampler=_sampler(), direction="maximize")
-    study.optimize(page.objective)
-    n = len(study.trials)
-    with pytest.warns(UserWarning, match="The search has ended"):
-        study.optimize(page.objective, n_trials=5)
-    assert len(study.trials) == n + 1
-    assert study.trials[-1].params == study.best_params
-
-
 def test_coordinates_are_kept_with_every_trial() -> None:
     study = optuna.create_study(sampler=_sampler(), direction="maximize")
     study.optimize(page.objective, n_trials=3)

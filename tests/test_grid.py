@@ -149,7 +149,6 @@ def test_several_workers_evaluate_every_point_once(workers: int) -> None:
     assert study.best_params == alone.best_params
 
 
-@pytest.mark.filterwarnings("ignore:The search has ended")
 def test_threads_share_the_grid() -> None:
     study = _run(hpt.GridSampler(search_space=XY, levels=5, zooms=0), _two, n_jobs=4)
     points = [tuple(t.params.values()) for t in study.trials]

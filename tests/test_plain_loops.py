@@ -93,7 +93,7 @@ def test_a_trial_of_a_killed_script_is_run_again_at_once(tmp_path: Path, victim:
     assert points(study) == points(alone)
 
 
-def test_two_scripts_evaluate_no_point_twice_before_the_search_has_ended(tmp_path: Path) -> None:
+def test_two_scripts_evaluate_no_point_twice(tmp_path: Path) -> None:
     body = """
     def slow(trial):
         value = objective(trial)
@@ -107,12 +107,10 @@ def test_two_scripts_evaluate_no_point_twice_before_the_search_has_ended(tmp_pat
     study = optuna.load_study(
         study_name="s", storage=storage.connect(str(tmp_path / "s.log")), sampler=sampler()
     )
-    best = study.best_params
-    twice = [params for params, count in points(study).items() if count > 1]
-    # The one that waits when the search ends has begun its trial, and must evaluate something.
-    assert all(dict(zip(SPACE, params, strict=True)) == best for params in twice)
-    assert sum(points(study).values()) - len(points(study)) <= 1
-    assert all(t.state == TrialState.COMPLETE for t in study.trials)
+    assert max(points(study).values()) == 1
+    # The one that waits when the search ends has begun its trial, which is pruned untrained.
+    ended = [t for t in study.trials if t.state != TrialState.COMPLETE]
+    assert [(t.state, t.params) for t in ended] in ([], [(TrialState.PRUNED, {})])
 
 
 def test_a_trial_left_by_sys_exit_is_run_again_in_the_same_process() -> None:
@@ -187,5 +185,4 @@ def test_threads_of_a_process_wait_for_each_other() -> None:
 
     study.optimize(slow, n_jobs=3)
     assert len(threads) == 3
-    best = tuple(study.best_params.values())
-    assert all(params == best for params, count in points(study).items() if count > 1)
+    assert max(points(study).values()) == 1

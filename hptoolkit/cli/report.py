@@ -136,39 +136,16 @@ def write(
     json: bool,
 ) -> None:
     """Write a study's page, and print what was found and where it is."""
-    from hptoolkit.errors import UserError
     from hptoolkit.execution import studies
-    from hptoolkit.reporting import figures, html, results
-    from hptoolkit.reporting.facts import facts
+    from hptoolkit.reporting import results
+    from hptoolkit.reporting.study_report import report as made
 
-    if len(study.directions) > 1:
-        raise UserError(
-            f"The study {study.study_name} has {len(study.directions)} objectives: the report is "
-            "for studies with one."
-        )
     defined = studies.definition_of(study)
-    album = figures.make(study, defined)
-    if defined is not None and not studies.is_slice(study):
-        album = figures.with_slices(album, studies.slices(address, defined.name), defined)
+    searched = defined is not None and not studies.is_slice(study)
+    found = made(study, studies.slices(address, defined.name) if searched and defined else ())
     file = re.sub(r"[^\w.-]+", "_", study.study_name)
-    path = Path(output or f"studies/{file}-report.html")
-    try:
-        html.write(
-            path,
-            study.study_name,
-            album.figures,
-            album.notes,
-            about=results.about(study, defined),
-            facts=facts(study, defined),
-            findings=album.findings,
-            table=album.table,
-        )
-    except OSError as error:
-        raise UserError(
-            f"The page {path} cannot be written ({error.strerror}): choose another place by "
-            "--output."
-        ) from None
-    for line in (*album.findings, *(f"Not shown: {note}" for note in album.notes)):
+    path = found.save(output or f"studies/{file}-report.html")
+    for line in (*found.findings, *(f"Not shown: {note}" for note in found.not_shown)):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"Report: {path}", markup=False, soft_wrap=True)
     outcome = results.as_json(study, address, ending or "")
@@ -176,9 +153,9 @@ def write(
         del outcome["stopped_because"]
     outcome |= {
         "report": str(path),
-        "figures": [figure.id for figure in album.figures],
-        "findings": album.findings,
-        "not_shown": album.notes,
+        "figures": [figure.id for figure in found.figures],
+        "findings": found.findings,
+        "not_shown": found.not_shown,
     }
     print_outcome(outcome, asked=json)
 

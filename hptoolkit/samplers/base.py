@@ -17,11 +17,12 @@ from zlib import crc32
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import TrialPruned
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.attributes import CLAIM, COORDINATES
+from hptoolkit.attributes import CLAIM, COORDINATES, PRUNED_REASON
 from hptoolkit.errors import UserError
 from hptoolkit.optuna_internals import contains, in_optimize_loop, storage_of, trial_id_of
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
@@ -30,6 +31,9 @@ from hptoolkit.samplers.search import CoordinateSearch
 from hptoolkit.search_space.axis import choice_index, random_value
 from hptoolkit.search_space.bounds import factor_bounds
 from hptoolkit.search_space.region import SearchSpace, lacking
+
+# Why a trial was pruned that Optuna began after the search had ended.
+_ENDED = "the search has ended"
 
 
 class StudyExhausted(RuntimeError):
@@ -90,7 +94,8 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         space = self._search_space(trials)
         if space:
             params = self._choose(study, trial, trials, space)
-            storage_of(study).set_trial_system_attr(trial_id_of(trial), CLAIM, params)
+            if params is not None:
+                storage_of(study).set_trial_system_attr(trial_id_of(trial), CLAIM, params)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: SearchSpace
@@ -103,7 +108,12 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             trials = stored_trials(study)
             known = self._search_space(trials)
             whole = known if known.keys() >= search_space.keys() else search_space
-            claim = self._choose(study, trial, trials, whole)
+            params = self._choose(study, trial, trials, whole)
+            if params is None:
+                # Optuna has no other way to end a trial that it has begun, without a training.
+                storage_of(study).set_trial_user_attr(trial_id_of(trial), PRUNED_REASON, _ENDED)
+                raise TrialPruned(f"{_ENDED}: nothing is left to evaluate.")
+            claim = params
             if claim.keys() > search_space.keys():
                 storage_of(study).set_trial_system_attr(trial_id_of(trial), CLAIM, claim)
         return {name: _as_chosen(claim[name], space) for name, space in search_space.items()}
@@ -211,7 +221,8 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
 
     def _choose(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """The parameters to evaluate; None if the search has ended, of which `optimize` is told."""
         pause = 0.02
         while True:
             params = self._proposal(study, trial, trials, space)
@@ -236,10 +247,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             except RuntimeError:  # outside study.optimize: by study.ask
                 storage_of(study).set_trial_state_values(trial_id_of(trial), TrialState.FAIL)
                 raise StudyExhausted(f"The search has ended: {reason}.") from None
-            warnings.warn(
-                f"The search has ended: {reason}. The best point is evaluated once more.",
-                stacklevel=2,
-            )
+            return None
         if not reason and (waited_for := history.oldest_pending()):
             # Nothing is left but points that run, and their workers may be dead: run one again.
             return waited_for.params
