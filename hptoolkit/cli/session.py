@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hptoolkit.errors import UserError
 from hptoolkit.execution.worker import Ending, why_over
 from hptoolkit.reporting import results
 from hptoolkit.reporting.live_view import View
@@ -60,7 +61,12 @@ class Session:
         if ending:
             self.console.print(f"Nothing is left to run: {ending.reason}.", soft_wrap=True)
         else:
-            ending = self._run_workers(tracker)
+            try:
+                ending = self._run_workers(tracker)
+            except UserError:
+                if tracker:  # what has ended is logged
+                    tracker.close()
+                raise
         self._conclude(ending, tracker)
         return ending
 

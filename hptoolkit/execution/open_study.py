@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 from optuna.pruners import BasePruner
 from optuna.study import Study
+from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
@@ -55,7 +56,13 @@ def open_study(
         base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
         found = None if fresh else storages.latest(base, names)
         if found is not None:
-            _check_same(optuna.load_study(study_name=found, storage=storage), defined, kind)
+            stored = optuna.load_study(study_name=found, storage=storage)
+            try:
+                _check_same(stored, defined, kind)
+            except UserError:
+                if not _is_untried(stored):
+                    raise
+                optuna.delete_study(study_name=found, storage=storage)
         study = optuna.create_study(
             study_name=found or storages.fresh(base, names),
             storage=storage,
@@ -103,6 +110,20 @@ def _check_same(stored: Study, defined: Search, kind: str) -> None:
             f"The stored study {stored.study_name} has another definition: {'; '.join(differing)}. "
             "Use --fresh to begin a new study (the old one is kept), or take the change back."
         )
+
+
+def _is_untried(stored: Study) -> bool:
+    """Whether all that a study holds are trials put back before they reported anything.
+
+    Bad input that its first trials met leaves that; mending it may change the definition.
+    """
+    trials = stored.get_trials(deepcopy=False)
+    return bool(trials) and all(
+        t.state == TrialState.WAITING
+        and not t.intermediate_values
+        and "fixed_params" not in t.system_attrs  # enqueued by somebody
+        for t in trials
+    )
 
 
 def _definition(stored: Study) -> Any:

@@ -22,7 +22,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import ERROR, OWNER, PRUNED_REASON
-from hptoolkit.errors import StorageError
+from hptoolkit.errors import StorageError, TrialError, UserError
 from hptoolkit.execution.interrupts import Abandoned, Interrupts
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers.history import MAX_CRASHES
@@ -93,6 +93,7 @@ def run(
 
     Raises:
         StorageError: The storage cannot be used any longer.
+        TrialError: A trial met bad input; it waits to be run again.
     """
     crashes, pause = 0, _PAUSES[0]
     interrupts = Interrupts()
@@ -154,6 +155,12 @@ def _begin(study: Study, frozen: FrozenTrial, lease: Lease, watch: Watch) -> Tri
         put_back(study, trial_id)
     except UpdateFinishedTrialError:
         watch.release()
+    except StorageError:
+        raise
+    except UserError as error:
+        watch.release()
+        put_back(study, trial_id)
+        raise TrialError(str(error)) from error
     return None
 
 
@@ -175,6 +182,10 @@ def _run_one(
         return None
     except Abandoned:
         return None
+    except TrialError:
+        watch.release()
+        put_back(study, trial._trial_id)
+        raise
     except KeyboardInterrupt:
         interrupts.was_interrupted()
         watch.release()
@@ -211,6 +222,8 @@ def _evaluate(
         return TrialState.PRUNED, None
     except (StorageError, UpdateFinishedTrialError):
         raise
+    except UserError as error:  # no other trial would fare better
+        raise TrialError(str(error)) from error
     except Exception as error:  # whatever a user's training raises
         trial.set_user_attr(ERROR, "".join(traceback.format_exception(error))[-4000:])
         return TrialState.FAIL, None

@@ -20,7 +20,7 @@ from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.attributes import OWNER
-from hptoolkit.errors import StorageError, UserError, first_line
+from hptoolkit.errors import StorageError, TrialError, UserError, first_line
 from hptoolkit.execution.engines.devices import Place
 from hptoolkit.execution.job import Job, see_only, work
 from hptoolkit.execution.signals import blocked, ignore, interrupted, noted
@@ -127,7 +127,9 @@ class Processes:
         cause = scrub(worker.cause(ended), job.address)
         back = _put_back(study)
         given_up = self._deaths >= _DEATHS * len(self.places)
-        if isinstance(ended, StorageError) or (given_up and isinstance(ended, UserError)):
+        if isinstance(ended, StorageError | TrialError):
+            raise ended
+        if given_up and isinstance(ended, UserError):
             raise ended
         if given_up:
             reason = (
