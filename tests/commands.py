@@ -38,7 +38,7 @@ class Done:
 def command(folder: Path, *arguments: str, columns: int = 200) -> Done:
     """Run `python -m hptoolkit.ARGUMENTS` in a folder; an unexpected exception is raised."""
     out, err = io.StringIO(), io.StringIO()
-    path, modules = list(sys.path), dict(sys.modules)
+    path, finders, modules = list(sys.path), list(sys.meta_path), dict(sys.modules)
     code = 0
     with (
         _inside(folder, {"COLUMNS": str(columns)}),
@@ -51,7 +51,7 @@ def command(folder: Path, *arguments: str, columns: int = 200) -> Done:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         finally:
-            sys.path[:] = path
+            sys.path[:], sys.meta_path[:] = path, finders
             _forget_own(folder, modules)
     return Done(code, out.getvalue(), err.getvalue())
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 from pydantic import ValidationError
@@ -15,6 +17,7 @@ from hptoolkit import storage as storages
 from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER
 from hptoolkit.config.compare import differences, widened
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
+from hptoolkit.config.load import former_objective_name, objective_name
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError
 from hptoolkit.samplers import CoordinateSampler
@@ -53,8 +56,11 @@ def open_study(
     storage = storages.connect(address)
     with storages.usable(address):
         names = optuna.get_all_study_names(storage)
-        base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
+        ending = f"{kind}{'-raw' if raw else ''}"
+        base = f"{defined.name}-{ending}"
         found = None if fresh else storages.latest(base, names)
+        if found is None and not fresh and isinstance(defined, OwnObjective):
+            found, defined = _formerly_named(defined, ending, storage, names)
         if found is not None:
             stored = optuna.load_study(study_name=found, storage=storage)
             try:
@@ -76,6 +82,23 @@ def open_study(
         study.set_user_attr(SAMPLER, kind)
         study_uid(study)  # before several processes work on it
         return study
+
+
+def _formerly_named(
+    defined: OwnObjective, ending: str, storage: BaseStorage, names: Iterable[str]
+) -> tuple[str | None, OwnObjective]:
+    """A study of the same function that was stored under an older rule for names, if there is one.
+
+    It is continued under that name, which the definition gets, too.
+    """
+    former = former_objective_name(defined.objective)
+    found = storages.latest(f"{former}-{ending}", names)
+    if found is None or defined.name != objective_name(defined.objective):
+        return None, defined
+    kept = optuna.load_study(study_name=found, storage=storage).user_attrs.get(DEFINITION)
+    if not isinstance(kept, dict) or kept.get("objective") != defined.objective:
+        return None, defined
+    return found, defined.model_copy(update={"name": former})
 
 
 def _check_same(stored: Study, defined: Search, kind: str) -> None:

@@ -110,7 +110,7 @@ class Processes:
                 ended = worker.result()
                 if isinstance(ended, Ending) and ended.exit_code < 128:
                     last = ended
-                    over = ended.exit_code != 0
+                    over = ended.exit_code != 0 or ended.for_all
                 else:  # someone ended it, and not by ending the study
                     given_up = self._replace(worker, ended, job, study)
                     last, over = given_up or last, given_up is not None
