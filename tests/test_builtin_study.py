@@ -74,12 +74,12 @@ def test_vary_changes_one_source_of_noise_at_a_time() -> None:
         study = optuna.create_study(direction="maximize")
         study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
         study.optimize(task.objective("cpu", silent), n_trials=1)
-        accuracies[vary] = study.trials[0].user_attrs["history"][-1]["validation_loss"]
+        accuracies[vary] = study.trials[0].user_attrs["hptoolkit:history"][-1]["validation_loss"]
     base = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
     study.optimize(base.objective("cpu", silent), n_trials=1)
-    reference = study.trials[0].user_attrs["history"][-1]["validation_loss"]
+    reference = study.trials[0].user_attrs["hptoolkit:history"][-1]["validation_loss"]
     assert accuracies["augment"] == reference
     different = {reference, accuracies["init"], accuracies["order"], accuracies["all"]}
     assert len(different) == 4

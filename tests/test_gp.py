@@ -305,7 +305,7 @@ def test_begins_at_the_start_and_with_few_points_all_over_the_region() -> None:
     region = Region(page.COORDINATES, page.SEARCH_SPACE)
     places = np.array([region.encode(t.params) for t in trials[1:]])
     assert np.all(np.ptp(places, axis=0) > 0.3 * (region.high - region.low))
-    assert "gp" not in study.user_attrs
+    assert "hptoolkit:gp" not in study.user_attrs
 
 
 def test_the_start_is_evaluated_after_an_enqueued_trial() -> None:
@@ -385,7 +385,11 @@ def test_discrete_values_own_axes_and_a_box_are_respected() -> None:
         assert all(d._contains(d.to_internal_repr(params[n])) for n, d in space.items())
         noise = 0.1 * params["dropout"] + (params["optimizer"] == "lars")
         study.tell(trial, abs(math.log(params["lr"] / 0.1)) + noise)
-    assert set(study.user_attrs["gp"]["exponents"]) == {"1-momentum", "weight_decay", "batch_size"}
+    assert set(study.user_attrs["hptoolkit:gp"]["exponents"]) == {
+        "1-momentum",
+        "weight_decay",
+        "batch_size",
+    }
 
 
 def test_a_clearly_better_choice_is_found() -> None:
@@ -400,8 +404,8 @@ def test_a_clearly_better_choice_is_found() -> None:
         study.tell(trial, worse + (trial.params["x"] - 0.7) ** 2)
     assert study.best_params["optimizer"] == "b"
     assert study.best_params["x"] == pytest.approx(0.7, abs=0.05)
-    assert study.user_attrs["gp"]["best"]["optimizer"] == "b"
-    assert study.user_attrs["gp"]["exponents"] == {}
+    assert study.user_attrs["hptoolkit:gp"]["best"]["optimizer"] == "b"
+    assert study.user_attrs["hptoolkit:gp"]["exponents"] == {}
 
 
 def test_discrete_points_are_not_repeated_before_all_are_known() -> None:
@@ -520,7 +524,7 @@ def test_the_study_holds_the_report_as_json_and_in_words() -> None:
     study.add_trials(study_of(noisy_page(10)).trials)
     report = own.report(study)
     study.ask(page.SEARCH_SPACE)
-    stored = study.user_attrs["gp"]
+    stored = study.user_attrs["hptoolkit:gp"]
     assert json.loads(json.dumps(stored)) == stored
     assert len(json.dumps(stored)) < 2045
     assert stored["points"] == 10

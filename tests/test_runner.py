@@ -92,7 +92,7 @@ def test_a_crash_is_kept_with_its_error_and_the_study_goes_on() -> None:
     assert run(study, objective, trials=100, listener=Listener()).exit_code == 0
     failed = study.trials[2]
     assert failed.state == TrialState.FAIL
-    assert "RuntimeError: out of memory" in failed.user_attrs["error"]
+    assert "RuntimeError: out of memory" in failed.user_attrs["hptoolkit:error"]
     assert study.trials[3].params == failed.params
 
 
@@ -118,7 +118,7 @@ def test_values_that_are_none_are_failures_with_a_reason() -> None:
             return value  # type: ignore[return-value]
 
         assert run(study, objective, trials=10, listener=Listener()).exit_code == 1
-        assert "a number is needed" in study.trials[0].user_attrs["error"]
+        assert "a number is needed" in study.trials[0].user_attrs["hptoolkit:error"]
 
 
 def test_an_infinite_value_is_pruned_and_never_the_best() -> None:
@@ -130,7 +130,7 @@ def test_an_infinite_value_is_pruned_and_never_the_best() -> None:
 
     run(study, objective, trials=6, listener=Listener())
     assert study.trials[3].state == TrialState.PRUNED
-    assert study.trials[3].user_attrs["pruned_reason"] == "the objective returned inf"
+    assert study.trials[3].user_attrs["hptoolkit:pruned_reason"] == "the objective returned inf"
     assert math.isfinite(study.best_value)
 
 
@@ -174,7 +174,7 @@ def test_what_float_takes_is_a_result(returned: object, value: float | None) -> 
     assert trial.value == value
     assert trial.state == (TrialState.FAIL if value is None else TrialState.COMPLETE)
     if value is None:
-        assert "a number is needed" in trial.user_attrs["error"]
+        assert "a number is needed" in trial.user_attrs["hptoolkit:error"]
 
 
 def test_an_objective_may_stop_the_study() -> None:
@@ -206,5 +206,5 @@ def test_an_objective_that_exits_has_failed(code: int | str) -> None:
     ending = run(study, objective, trials=4, listener=Listener())
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, *2 * [TrialState.COMPLETE]]
-    assert f"sys.exit({code!r})" in study.trials[1].user_attrs["error"]
+    assert f"sys.exit({code!r})" in study.trials[1].user_attrs["hptoolkit:error"]
     assert ending.exit_code == 0

@@ -67,7 +67,7 @@ def objective_name(objective: str) -> str:
 
 
 def former_objective_name(objective: str) -> str:
-    """The name that versions up to 0.1 gave it: the last part of its module's path, or the first."""
+    """The name that earlier versions gave it: one part of its module's path."""
     module, _, function = objective.partition(":")
     return f"{Path(module).stem.rpartition('.')[2]}-{function}"
 

@@ -24,6 +24,7 @@ from hptoolkit.attributes import (
     PRUNED_REASON,
     SEED,
     WEIGHTS_LOST,
+    read,
 )
 from hptoolkit.config.definition import StudyDefinition
 from hptoolkit.coordinates.theory import effective_step
@@ -191,8 +192,9 @@ class Objective:
             trial.set_user_attr(HISTORY, history)
 
     def _seed(self, trial: Trial) -> int:
-        if SEED in trial.user_attrs:  # a trial that was put back keeps its seed
-            return int(trial.user_attrs[SEED])
+        kept = read(trial.user_attrs, SEED, int)
+        if kept is not None:  # a trial that was put back keeps its seed
+            return kept
         earlier = trial.study.get_trials(deepcopy=False)
         return self.definition.seed + sum(_is_repeat(t, trial) for t in earlier)
 

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
-from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER
+from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER, read
 from hptoolkit.config.compare import differences, widened
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.load import former_objective_name, objective_name
@@ -95,8 +95,9 @@ def _formerly_named(
     found = storages.latest(f"{former}-{ending}", names)
     if found is None or defined.name != objective_name(defined.objective):
         return None, defined
-    kept = optuna.load_study(study_name=found, storage=storage).user_attrs.get(DEFINITION)
-    if not isinstance(kept, dict) or kept.get("objective") != defined.objective:
+    study = optuna.load_study(study_name=found, storage=storage)
+    kept = read(study.user_attrs, DEFINITION, dict)
+    if kept is None or kept.get("objective") != defined.objective:
         return None, defined
     return found, defined.model_copy(update={"name": former})
 
@@ -152,7 +153,7 @@ def _is_untried(stored: Study) -> bool:
 def _definition(stored: Study) -> Any:
     """The definition in a stored study; None if there is none, after a moment too if it is new."""
     deadline = time.monotonic() + _PATIENCE
-    while (kept := stored.user_attrs.get(DEFINITION)) is None:
+    while (kept := read(stored.user_attrs, DEFINITION, dict)) is None:
         if stored.get_trials(deepcopy=False) or time.monotonic() > deadline:
             break
         time.sleep(0.1)

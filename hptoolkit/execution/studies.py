@@ -9,7 +9,7 @@ from optuna.study import Study
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
-from hptoolkit.attributes import DEFINITION, SLICE
+from hptoolkit.attributes import DEFINITION, SLICE, read
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.errors import UserError, command, nearest
 from hptoolkit.storage.urls import database_file, redact
@@ -63,7 +63,7 @@ def slices(address: str, definition: str) -> list[Study]:
 
 def is_slice(study: Study) -> bool:
     """Whether a study is a slice rather than a search."""
-    return SLICE in study.user_attrs
+    return read(study.user_attrs, SLICE, dict) is not None
 
 
 def _of(address: str, definition: str) -> list[Study]:
@@ -74,18 +74,18 @@ def _of(address: str, definition: str) -> list[Study]:
     with storages.usable(address):
         storage = storages.connect(address)
         studies = [optuna.load_study(study_name=name, storage=storage) for name in there]
-        kept = [study.user_attrs.get(DEFINITION) for study in studies]
+        kept = [read(study.user_attrs, DEFINITION, dict) for study in studies]
     return [
         study
         for study, stored in zip(studies, kept, strict=True)
-        if isinstance(stored, dict) and stored.get("name") == definition
+        if stored is not None and stored.get("name") == definition
     ]
 
 
 def definition_of(study: Study) -> StudyDefinition | OwnObjective | None:
     """The definition that a study keeps; None for one that hptoolkit did not make."""
-    stored = study.user_attrs.get(DEFINITION)
-    if not isinstance(stored, dict):
+    stored = read(study.user_attrs, DEFINITION, dict)
+    if stored is None:
         return None
     try:
         return (OwnObjective if "objective" in stored else StudyDefinition).model_validate(stored)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
+from hptoolkit.attributes import COORDINATES, ERROR, HISTORY, PRUNED_REASON
 from hptoolkit.config.schema import Search
 from hptoolkit.reporting.formatting import symbol
 
@@ -46,13 +47,14 @@ def note(study: Study, definition: Search | None, album: Album) -> str:
     from hptoolkit.reporting.results import about
 
     coordinates = (
-        f" `coordinates` ({', '.join(map(symbol, definition.coordinates.axes))})"
+        f" `{COORDINATES}` ({', '.join(map(symbol, definition.coordinates.axes))})"
         if definition is not None and definition.coordinates.axes
-        else " `coordinates`"
+        else f" `{COORDINATES}`"
     )
     reading = [
         f"Trials hold raw parameters; what was searched is their user attribute{coordinates}. "
-        "`history` has every epoch, `pruned_reason` and `error` say why a trial ended early.",
+        f"`{HISTORY}` has every epoch, `{PRUNED_REASON}` and `{ERROR}` say why a trial ended "
+        "early.",
         "Numbered figures on the page *History* are hptoolkit's (the dashboard shows them in no "
         "order of its own: go by the numbers); the others are Optuna's own, over raw parameters.",
         "Its plot *Hyperparameter Importance* ranks otherwise than the shares of variance here: it "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
-from hptoolkit.attributes import DATA, OUTCOME, WEIGHTS_LOST
+from hptoolkit.attributes import DATA, OUTCOME, WEIGHTS_LOST, read
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import first_line
 from hptoolkit.execution import best_weights
@@ -85,8 +85,8 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
     Returns:
         What to tell the user, a sentence each.
     """
-    kept = study.user_attrs.get(OUTCOME)
-    if not isinstance(kept, Mapping) or kept.get("trials") != used(study):
+    kept = read(study.user_attrs, OUTCOME, dict)
+    if kept is None or kept.get("trials") != used(study):
         tracker.sync()
         return [f"{study.study_name} has no recorded end: its runs alone are logged."]
     interrupted = bool(kept["interrupted"])
@@ -105,14 +105,15 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
 def _log_model(study: Study, tracker: Tracker) -> list[str]:
     """Hand the best trial's weights on, if its training left any here."""
     best = best_trial(study)
-    if best is None or DATA not in best.user_attrs:
+    if best is None or read(best.user_attrs, DATA, dict) is None:
         return []  # an objective that is not the built-in one keeps no weights
     best_weights.tidy(study)
     weights = best_weights.of_best(study)
     if weights is not None:
         tracker.log_model(weights, best.number)
         return []
-    lost = best.user_attrs.get(WEIGHTS_LOST, "it was trained elsewhere, or they were deleted")
+    lost = read(best.user_attrs, WEIGHTS_LOST, str)
+    lost = lost or "it was trained elsewhere, or they were deleted"
     return [
         f"The best model is not logged: the weights of run {best.number} are not here ({lost})."
     ]

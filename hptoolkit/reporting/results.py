@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
-from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER
+from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER, read
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError, command, program
 from hptoolkit.execution.worker import used
@@ -38,7 +38,7 @@ def as_json(study: Study, storage: str, stopped_because: str) -> dict[str, Any]:
         "best": best
         and {
             "params": best.params,
-            "coordinates": best.user_attrs.get(COORDINATES, {}),
+            "coordinates": read(best.user_attrs, COORDINATES, dict) or {},
             "value": best.value,
         },
         "stopped_because": stopped_because,
@@ -50,7 +50,7 @@ def about(study: Study, defined: Search | None) -> str:
     counts = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
     states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
     parts = [f"{sum(counts.values())} runs ({states})"]
-    if sampler := study.user_attrs.get(SAMPLER):
+    if sampler := read(study.user_attrs, SAMPLER, str):
         parts.append(f"sampler {sampler}")
     if defined is not None and defined.coordinates.axes:
         parts.append(f"axes {', '.join(map(symbol, defined.coordinates.axes))}")
@@ -108,7 +108,7 @@ def model_lines(study: Study, metric_name: str) -> list[str]:
         learned = model_sentence(study.sampler.report(study), metric_name)
     except UserError:
         return []  # too few points
-    seconds = study.user_attrs.get(GP_REPORT, {}).get("seconds")
+    seconds = (read(study.user_attrs, GP_REPORT, dict) or {}).get("seconds")
     cost = "" if seconds is None else f" Choosing the last trial took {seconds:.2f} s."
     return [f"The GP: {learned}{cost}"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hptoolkit.attributes import COORDINATES, ERROR, OWNER, PRUNED_REASON
+from hptoolkit.attributes import COORDINATES, ERROR, OWNER, PRUNED_REASON, read
 from hptoolkit.reporting.columns import Column, Layout, fit
 from hptoolkit.reporting.formatting import duration, metric, number, symbol
 
@@ -144,13 +144,14 @@ class Progress:
         if not self.names and trial.params:
             self.names = list(trial.params)
             self._print_titles()
-        coordinates = trial.user_attrs.get(COORDINATES, {})
+        coordinates = read(trial.user_attrs, COORDINATES, dict) or {}
         values: list[Any] = [trial.params.get(name, "") for name in self.names]
         values += [coordinates.get(axis, "") for axis in self.axes]
         shown = "" if trial.value is None else metric(self.metric_name, trial.value)
         seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
         note = _OUTCOMES.get(trial.state, "")
-        reason = trial.user_attrs.get(PRUNED_REASON) or _last_line(trial.user_attrs.get(ERROR))
+        reason = read(trial.user_attrs, PRUNED_REASON, str)
+        reason = reason or _last_line(read(trial.user_attrs, ERROR, str))
         if note and reason:
             note = f"{note}: {reason}"
         if trial.state == TrialState.COMPLETE and trial.value is not None and self._is_best(trial):
@@ -185,7 +186,7 @@ class Progress:
 
 def _who(trial: FrozenTrial) -> str:
     """The process that runs a trial, with its machine if that is another one."""
-    host, _, process = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
+    host, _, process = (read(trial.user_attrs, OWNER, str) or "").rpartition(":")
     where = "" if host in ("", socket.gethostname()) else f" on {host}"
     return f" (process {process}{where})" if process else ""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.attributes import OWNER
+from hptoolkit.attributes import OWNER, read
 from hptoolkit.errors import StorageError, TrialError, UserError, first_line
 from hptoolkit.execution.engines.devices import Place
 from hptoolkit.execution.job import Job, see_only, work
@@ -78,7 +78,7 @@ class Processes:
 
     def owns(self, trial: FrozenTrial) -> bool:
         """Whether one of the workers ran a trial."""
-        host, _, pid = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
+        host, _, pid = (read(trial.user_attrs, OWNER, str) or "").rpartition(":")
         return host == socket.gethostname() and pid.isdecimal() and int(pid) in self._pids
 
     def run(self, job: Job, study: Study, view: View) -> Ending:

@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
 
 from hptoolkit import storage as storages
-from hptoolkit.attributes import SLICE
+from hptoolkit.attributes import SLICE, read
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.load import load_study, study_names
 from hptoolkit.config.schema import Search
@@ -143,8 +143,8 @@ def _kept(defined: Search, pair: tuple[str, str], address: str) -> Slice | None:
     found = storages.latest(f"{defined.name}-{_kind(pair)}", studies.names(address))
     if found is None:
         return None
-    kept = studies.load(address, found).user_attrs.get(SLICE)
-    if not isinstance(kept, dict):
+    kept = read(studies.load(address, found).user_attrs, SLICE, dict)
+    if kept is None:
         return None
     levels = (int(kept["levels"][0]), int(kept["levels"][1]))
     return Slice(pair, dict(kept["centre"]), levels, kept["factor"], kept["repeats"])
