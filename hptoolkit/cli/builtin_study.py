@@ -11,7 +11,7 @@ from hptoolkit.config import default_study
 from hptoolkit.config.definition import StudyDefinition
 from hptoolkit.config.load import load_study, split_axes
 from hptoolkit.execution.builtin_study import MakeTraining, axes_for, load_split, symmetry_of
-from hptoolkit.execution.objective import check_batch
+from hptoolkit.execution.objective import check_fits
 from hptoolkit.reporting.formatting import symbol
 from hptoolkit.training import set_up_device
 from hptoolkit.training.data import Split
@@ -43,8 +43,8 @@ def prepare(
         defined = defined.over(split_axes(str(coordinates)))
         defined.region()
     split = load_split(defined.data, data_dir)
-    check_batch(defined, split)
     chosen = set_up_device(device)
+    check_fits(defined, split, chosen)
     symmetry = symmetry_of(defined, split)
     if coordinates == "auto":
         defined = defined.over(axes_for(defined, normalized=symmetry.normalized))

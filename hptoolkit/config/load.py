@@ -33,9 +33,11 @@ def load_study(name: str, overrides: Iterable[str] = (), **fields: Any) -> Study
     """
     path = _find(name)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a valid TOML file: {error}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
     content.setdefault("name", path.stem)
     definition = _checked(StudyDefinition, content, overrides, fields, path.name)
     definition.region()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from optuna.distributions import (
@@ -23,13 +23,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _first_repeated(values: Sequence[Value]) -> int | None:
+    """Where a value stands that was there before; 1 and true are the same, as for Optuna."""
+    return next((i for i, value in enumerate(values) if value in values[:i]), None)
+
+
 class Range(Section):
     """The values that a parameter may take: from `low` to `high`, or one of `choices`."""
 
     low: float | None = Field(default=None, allow_inf_nan=False)
     high: float | None = Field(default=None, allow_inf_nan=False)
     log: bool = False
-    step: float | None = Field(default=None, gt=0)
+    step: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     choices: tuple[Value, ...] | None = None
 
     @model_validator(mode="after")
@@ -38,6 +43,8 @@ class Range(Section):
             raise ValueError("either 'low' and 'high', or 'choices' are needed")
         if self.choices is not None and not self.choices:
             raise ValueError("'choices' is empty")
+        if self.choices is not None and (twice := _first_repeated(self.choices)) is not None:
+            raise ValueError(f"'choices' holds {self.choices[twice]!r} twice")
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"low = {self.low:g} lies above high = {self.high:g}")
         if self.log and self.low is not None and self.low <= 0:
@@ -77,7 +84,7 @@ class Goal(Section):
 
     name: str = "value"
     direction: Literal["maximize", "minimize"] = "maximize"
-    minimum_improvement: float = Field(default=0.0, ge=0)
+    minimum_improvement: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Descent(Section):
@@ -87,7 +94,13 @@ class Descent(Section):
     order: tuple[str, ...] = ()
     directions: dict[str, Literal["up", "down"]] = {}
     line_search: Literal["doubling", "accelerated"] = "accelerated"
-    refine: int = Field(default=0, ge=0)
+    refine: int = Field(default=0, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _names_an_axis_once(self) -> Self:
+        if (twice := _first_repeated(self.order)) is not None:
+            raise ValueError(f"'order' names {self.order[twice]!r} twice")
+        return self
 
 
 class Grid(Section):
@@ -114,7 +127,7 @@ class Search(Section):
     grid: Grid = Grid()
     random: Random = Random()
     pruner: Pruner = "none"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     trials: Annotated[int, Field(ge=1)] = 100
 
     @property

@@ -29,6 +29,9 @@ class Factor(NamedTuple):
         return 1.0 - raw if self.complement else raw
 
 
+# Characters of an expression, and the size of an exponent, beyond which it is an accident.
+_LONGEST, _EXTREME = 1000, 100
+
 Monomial = dict[Factor, Fraction]
 
 
@@ -38,11 +41,20 @@ def parse(expression: str) -> Monomial:
     `*`, `/`, `**` (or `^`) by a number, `sqrt(...)`, parentheses and `1-name` are understood.
     Raises UserError for anything else, and for a product in which everything cancels.
     """
+    if len(expression) > _LONGEST:
+        raise _not_a_monomial(f"{expression[:40]}…", f"it has {len(expression)} characters")
     try:
         tree = ast.parse(expression.replace("^", "**").strip(), mode="eval")
     except (SyntaxError, ValueError):
         raise _not_a_monomial(expression, "it does not parse") from None
     exponents = {f: e for f, e in _exponents(tree.body, expression).items() if e}
+    for factor, exponent in exponents.items():
+        if not 1 / _EXTREME <= abs(exponent) <= _EXTREME:
+            raise _not_a_monomial(
+                expression,
+                f"the exponent {float(exponent):g} of {factor} is not between 1/{_EXTREME} and "
+                f"{_EXTREME}",
+            )
     if not exponents:
         raise _not_a_monomial(expression, "no parameter is left in it")
     return exponents
@@ -114,7 +126,9 @@ def _name(node: ast.expr, expression: str) -> str:
 
 def _number(node: ast.expr, expression: str) -> Fraction:
     match node:
-        case ast.Constant(value=int() | float() as value) if math.isfinite(value):
+        case ast.Constant(value=bool()):
+            pass
+        case ast.Constant(value=int() | float() as value) if abs(value) <= _EXTREME:
             return Fraction(str(value))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_number(operand, expression)

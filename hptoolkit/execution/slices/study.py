@@ -158,12 +158,12 @@ def _objective(
 
         function = resolve(defined.objective)
         return lambda progress: function
-    from hptoolkit.execution.objective import Objective, check_batch
+    from hptoolkit.execution.objective import Objective, check_fits
     from hptoolkit.training import data, set_up_device
 
     split = data.split(data.load(defined.data.name, data_dir), defined.data)
-    check_batch(defined, split)
     chosen = set_up_device(device)
+    check_fits(defined, split, chosen)
     kept = storages.checkpoint_folder(address)
     return lambda progress: Objective(
         defined, split, chosen, progress.epoch_ended, kept, keep_weights=True
