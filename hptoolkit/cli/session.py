@@ -13,7 +13,7 @@ from hptoolkit.reporting.live_view import View
 from hptoolkit.reporting.publish import publish
 from hptoolkit.reporting.terminal import Progress
 from hptoolkit.samplers import CoordinateSampler
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import Standings
 from hptoolkit.storage import put_back_orphans
 from hptoolkit.tracking import Tracker
 
@@ -72,7 +72,6 @@ class Session:
 
     def _run_workers(self, tracker: Tracker | None) -> Ending:
         goal, defined = self.job.defined.goal, self.job.defined
-        best = best_trial(self.study)
         sampler = self.study.sampler
 
         def log(trial: FrozenTrial) -> None:
@@ -86,7 +85,7 @@ class Session:
             metric_name=goal.name,
             maximize=goal.direction == "maximize",
             epochs=self.job.epochs,
-            best=best.value if best else None,
+            standings=Standings.of(self.study),
             on_end=log,
         )
         with progress:

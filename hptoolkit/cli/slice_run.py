@@ -11,7 +11,7 @@ from hptoolkit.execution.worker import Ending, run
 from hptoolkit.reporting import results
 from hptoolkit.reporting.publish import publish
 from hptoolkit.reporting.terminal import Progress
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import Standings
 from hptoolkit.storage import put_back_orphans
 from hptoolkit.storage.urls import database_file
 from hptoolkit.tracking import Tracker, check_uri
@@ -35,7 +35,7 @@ def run_slice(
     put_back_orphans(study)
     for note in plan.notes:
         console.print(note, markup=False, soft_wrap=True)
-    goal, best = plan.defined.goal, best_trial(study)
+    goal = plan.defined.goal
     tracker = None if mlflow == "off" else Tracker(mlflow, study, on_problem=console.print)
     if tracker:
         tracker.sync()
@@ -45,7 +45,7 @@ def run_slice(
         axes=[axis for axis in plan.defined.coordinates.axes if "*" in axis or "/" in axis],
         metric_name=goal.name,
         maximize=goal.direction == "maximize",
-        best=best.value if best else None,
+        standings=Standings.of(study),
         on_end=tracker.log if tracker else None,
     )
     with progress:

@@ -172,7 +172,7 @@ class Objective:
             return pack(result.weights, model, self.data, flip_tta=training.flip_tta)
 
         try:
-            best_weights.keep(trial.study, trial.number, value, packed)
+            best_weights.keep(trial.study, trial, value, packed)
         except OSError as error:  # the result is good without its weights
             trial.set_user_attr(WEIGHTS_LOST, str(error))
 

@@ -19,7 +19,7 @@ from hptoolkit.errors import first_line
 from hptoolkit.execution import best_weights
 from hptoolkit.execution.worker import used
 from hptoolkit.reporting.results import as_json
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import incumbent
 from hptoolkit.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -104,18 +104,19 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
 
 def _log_model(study: Study, tracker: Tracker) -> list[str]:
     """Hand the best trial's weights on, if its training left any here."""
-    best = best_trial(study)
-    if best is None or read(best.user_attrs, DATA, dict) is None:
+    best = incumbent(study)
+    runs = [study.get_trials(deepcopy=False)[number] for number in best.numbers] if best else []
+    if not any(read(run.user_attrs, DATA, dict) for run in runs):
         return []  # an objective that is not the built-in one keeps no weights
     best_weights.tidy(study)
-    weights = best_weights.of_best(study)
-    if weights is not None:
-        tracker.log_model(weights, best.number)
+    kept = best_weights.of_best(study)
+    if kept is not None:
+        tracker.log_model(*kept)
         return []
-    lost = read(best.user_attrs, WEIGHTS_LOST, str)
+    lost = next(filter(None, (read(run.user_attrs, WEIGHTS_LOST, str) for run in runs)), None)
     lost = lost or "it was trained elsewhere, or they were deleted"
     return [
-        f"The best model is not logged: the weights of run {best.number} are not here ({lost})."
+        f"The best model is not logged: the weights of run {runs[0].number} are not here ({lost})."
     ]
 
 

@@ -19,7 +19,7 @@ from hptoolkit.samplers import (
     GPReport,
     GPSampler,
 )
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import incumbent
 from hptoolkit.storage import DEFAULT
 from hptoolkit.storage.urls import redact
 
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
 
 def as_json(study: Study, storage: str, stopped_because: str) -> dict[str, Any]:
     """The outcome for programs: the last line that `hptoolkit.study` prints."""
-    best = best_trial(study)
+    best = incumbent(study)
+    first = study.get_trials(deepcopy=False)[best.numbers[0]] if best else None
     return {
         "study": study.study_name,
         "storage": redact(storage),
         "n_trials": used(study),
-        "best": best
+        "best": first
+        and best
         and {
             "params": best.params,
-            "coordinates": read(best.user_attrs, COORDINATES, dict) or {},
+            "coordinates": read(first.user_attrs, COORDINATES, dict) or {},
             "value": best.value,
         },
         "stopped_because": stopped_because,
@@ -92,12 +94,15 @@ def page_table(study: Study, metric_name: str) -> Table | None:
 
 def best_line(study: Study, metric_name: str) -> str:
     """The best configuration in a sentence."""
-    best = best_trial(study)
-    if best is None or best.value is None:
+    best = incumbent(study)
+    if best is None:
         return "Best: none, no trial has succeeded yet."
     params = ", ".join(f"{symbol(n)} = {number(v)}" for n, v in best.params.items())
     value = metric(metric_name, best.value)
-    return f"Best: {params}: {metric_name.replace('_', ' ')} {value} (run {best.number})."
+    runs = f"run {best.numbers[0]}"
+    if len(best.numbers) > 1:
+        runs = f"the mean of runs {', '.join(map(str, best.numbers))}"
+    return f"Best: {params}: {metric_name.replace('_', ' ')} {value} ({runs})."
 
 
 def model_lines(study: Study, metric_name: str) -> list[str]:

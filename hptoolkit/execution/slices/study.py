@@ -10,7 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.pruners import NopPruner
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import Trial
 
 from hptoolkit import storage as storages
 from hptoolkit.attributes import SLICE, read
@@ -27,7 +27,7 @@ from hptoolkit.execution.slices.lattice import Slice
 from hptoolkit.execution.slices.options import Asked
 from hptoolkit.samplers import DesignSampler
 from hptoolkit.samplers.history import MAX_CRASHES
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import Incumbent, incumbent
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def prepare(
 ) -> Plan:
     """A slice of a stored study or of a definition, everything checked. Raises UserError."""
     defined, source = _source(name, tuple(fields), address)
-    best = best_trial(source) if source else None
-    space = _space(defined, best)
+    best = incumbent(source) if source else None
+    space = _space(defined, source, best)
     coordinates = Coordinates(*defined.coordinates.axes)
     lattice.factors(options.pair(asked), coordinates, space)
     kept = None if fresh else _kept(defined, options.pair(asked), address)
@@ -123,15 +123,17 @@ def _source(
     return defined, studies.newest(address, defined.name)
 
 
-def _space(defined: Search, best: FrozenTrial | None) -> dict[str, BaseDistribution]:
+def _space(
+    defined: Search, source: Study | None, best: Incumbent | None
+) -> dict[str, BaseDistribution]:
     if defined.distributions is not None:
         return dict(defined.distributions)
-    if best is None:
+    if source is None or best is None:
         raise UserError(
             "The objective's search space is not known before one of its trials is complete: run "
             "the study first."
         )
-    return dict(best.distributions)
+    return dict(source.get_trials(deepcopy=False)[best.numbers[0]].distributions)
 
 
 def _kind(pair: tuple[str, str]) -> str:
