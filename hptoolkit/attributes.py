@@ -21,6 +21,7 @@ HISTORY = f"{PREFIX}history"  # its epochs
 OWNER = f"{PREFIX}owner"  # the host and process that run it
 PRUNED_REASON = f"{PREFIX}pruned_reason"  # why it was pruned, or that it diverged
 ERROR = f"{PREFIX}error"  # of a failed one: the exception and where it was raised
+AT_CHANCE = f"{PREFIX}at_chance"  # why it learned nothing
 IMAGES_PER_SECOND = f"{PREFIX}images_per_second"
 WEIGHTS_LOST = f"{PREFIX}weights_lost"  # why its weights could not be kept
 
@@ -29,6 +30,7 @@ DEFINITION = f"{PREFIX}definition"  # its resolved definition
 SAMPLER = f"{PREFIX}sampler"  # its sampler's name on the command line
 SLICE = f"{PREFIX}slice"  # of a slice: its lattice
 OUTCOME = f"{PREFIX}outcome"  # how its last run ended
+SYMMETRY = f"{PREFIX}symmetry"  # which of its network's weights have no scale
 GP_REPORT = f"{PREFIX}gp"  # the GP's latest report, and the seconds that its last choice took
 STUDY_UID = "hptoolkit:uid"  # its identity, or what processes propose for it
 
@@ -63,11 +65,13 @@ _KINDS: dict[str, type] = {
     ERROR: str,
     IMAGES_PER_SECOND: float,
     WEIGHTS_LOST: str,
+    AT_CHANCE: str,
     DEFINITION: dict,
     SAMPLER: str,
     SLICE: dict,
     OUTCOME: dict,
     GP_REPORT: dict,
+    SYMMETRY: dict,
 }
 _Kind = TypeVar("_Kind")
 

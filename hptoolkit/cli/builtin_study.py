@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.attributes import SYMMETRY
 from hptoolkit.cli.task import Task
 from hptoolkit.config import default_study
 from hptoolkit.config.definition import StudyDefinition
 from hptoolkit.config.load import load_study, split_axes
+from hptoolkit.execution import known_symmetry
 from hptoolkit.execution.builtin_study import MakeTraining, axes_for, load_split, symmetry_of
 from hptoolkit.execution.objective import check_fits
 from hptoolkit.reporting.formatting import symbol
+from hptoolkit.storage import DEFAULT
 from hptoolkit.training import set_up_device
 from hptoolkit.training.data import Split
 
@@ -29,10 +32,11 @@ def prepare(
     data_dir: str | None,
     device: str,
     checkpoints: Path | None = None,
+    address: str = DEFAULT,
 ) -> Task:
     """A task for a definition, everything checked and loaded. Raises UserError for bad input.
 
-    `checkpoints`: see `Objective`.
+    `checkpoints`: see `Objective`. `address`: the storage, which may know the network's symmetry.
     """
     why = ""
     if name is None:
@@ -45,8 +49,10 @@ def prepare(
     split = load_split(defined.data, data_dir)
     chosen = set_up_device(device)
     check_fits(defined, split, chosen)
-    symmetry = symmetry_of(defined, split)
+    symmetry, attributes = None, {}
     if coordinates == "auto":
+        symmetry = known_symmetry.recall(defined, split, address) or symmetry_of(defined, split)
+        attributes = {SYMMETRY: known_symmetry.as_attribute(symmetry, defined, split)}
         defined = defined.over(axes_for(defined, normalized=symmetry.normalized))
         defined.region()
     notes = [_note(defined, symmetry)]
@@ -68,10 +74,11 @@ def prepare(
         notes=tuple(notes),
         epochs=None if "epochs" in defined.search_space else defined.training.epochs,
         description=lambda: describe(defined, split, symmetry),
+        attributes=attributes,
     )
 
 
-def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry) -> str:
+def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry | None) -> str:
     """What the study would train and search, in a few lines."""
     from hptoolkit.training import model as networks
     from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE, state_floats
@@ -96,9 +103,9 @@ def describe(defined: StudyDefinition, split: Split, symmetry: Symmetry) -> str:
     return "\n".join(lines)
 
 
-def _note(defined: StudyDefinition, symmetry: Symmetry) -> str:
+def _note(defined: StudyDefinition, symmetry: Symmetry | None) -> str:
     axes = ", ".join(map(symbol, defined.coordinates.axes)) or "every parameter its own"
-    return f"Axes: {axes}; {symmetry}."
+    return f"Axes: {axes}; {symmetry}." if symmetry else f"Axes: {axes}."
 
 
 def _range(distribution: Any) -> str:

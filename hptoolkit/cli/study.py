@@ -96,7 +96,7 @@ def study(
     from hptoolkit.storage.urls import database_file
     from hptoolkit.tracking import check_uri
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     sampler_factory.check_sampler(sampler)
     if start not in ("file", "lr-range"):
         raise UserError(f"Unknown start {start!r}: {nearest(start, ('file', 'lr-range'))}.")
@@ -132,6 +132,7 @@ def study(
             data_dir,
             device,
             checkpoints=storages.checkpoint_folder(address),
+            address=address,
         )
     else:
         from hptoolkit.cli import user_study
@@ -170,6 +171,8 @@ def _open(
     prune = sampler_factory.pruner(defined, task.epochs or 100)
     runs_it = choose_engine(wanted, address, say)
     opened = open_study(defined, kind, made, prune, address, fresh=fresh, raw=raw)
+    for key, value in task.attributes.items():
+        opened.set_user_attr(key, value)
     over = " over raw parameters" if raw else ""
     for line in (
         f"Study {opened.study_name}{task.why}: {task.what}, sampler {kind}{over}.",

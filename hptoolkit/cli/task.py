@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from hptoolkit.config.schema import Search
 
@@ -24,6 +24,7 @@ class Task:
         notes: Further lines to print before it starts.
         epochs: Epochs of a trial; None where they are unknown or searched.
         description: What `--describe` prints.
+        attributes: What its study is to keep.
     """
 
     defined: Search
@@ -33,3 +34,4 @@ class Task:
     notes: tuple[str, ...]
     epochs: int | None
     description: Callable[[], str]
+    attributes: Mapping[str, Any] = field(default_factory=dict)

@@ -64,6 +64,7 @@ class Coordinates:
         momentum: str | None = "momentum",
         weight_decay: str | None = "weight_decay",
         batch_size: str | None = None,
+        decoupled: bool = False,
     ) -> Coordinates:
         """The coordinates that theory gives for an optimizer (`coordinates.theory` has the table).
 
@@ -73,6 +74,7 @@ class Coordinates:
                 not depend on their scale. If not, weight decay does not multiply the rate.
             lr, momentum, weight_decay, batch_size: The study's names for these parameters; None
                 for one that is not searched (nor an axis then).
+            decoupled: Whether weights decay by λα a step whatever the optimizer, as in AdamW.
         """
         return cls(
             *theory.expressions(
@@ -82,6 +84,7 @@ class Coordinates:
                 momentum=momentum,
                 weight_decay=weight_decay,
                 batch_size=batch_size,
+                decoupled=decoupled,
             )
         )
 

@@ -80,6 +80,7 @@ def axes_for(defined: StudyDefinition, *, normalized: bool) -> tuple[str, ...]:
         momentum=momentum,
         weight_decay=weight_decay,
         batch_size=batch_size,
+        decoupled=defined.training.decoupled_decay,
     ).axes
 
 

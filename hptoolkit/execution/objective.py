@@ -17,6 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import (
+    AT_CHANCE,
     CONFIG,
     DATA,
     HISTORY,
@@ -155,6 +156,8 @@ class Objective:
         if reason:
             trial.set_user_attr(PRUNED_REASON, f"diverged: {reason}")
             raise optuna.TrialPruned(reason)
+        if result.at_chance:  # a result all the same: a search may have to climb from there
+            trial.set_user_attr(AT_CHANCE, result.at_chance)
         trial.set_user_attr(IMAGES_PER_SECOND, round(result.images_per_second, 1))
         if self.keep_weights:
             self._keep(trial, value, result, model, training)

@@ -52,8 +52,12 @@ def find(address: str, name: str) -> Study:
 
 def newest(address: str, definition: str) -> Study | None:
     """The search that was begun last of those of a definition; slices are no searches."""
-    searches = (study for study in reversed(_of(address, definition)) if not is_slice(study))
-    return next(searches, None)
+    return next(reversed(searches(address, definition)), None)
+
+
+def searches(address: str, definition: str) -> list[Study]:
+    """The searches of a definition, in the order in which they were begun."""
+    return [study for study in _of(address, definition) if not is_slice(study)]
 
 
 def slices(address: str, definition: str) -> list[Study]:

@@ -14,9 +14,12 @@ from hptoolkit.reporting.formatting import symbol
 
 if TYPE_CHECKING:
     from hptoolkit.reporting.figures import Album
+    from hptoolkit.reporting.figures.figure import Figure
 
 # The dashboard gives a custom plot half of the page's width, and this height whatever it asks for.
 _HEIGHT = 450
+# A panel whose axes differ by more than this factor does not keep equal scales there.
+_SQUEEZED = 1.8
 
 _YOURS = "*hptoolkit writes what stands above this line anew; what you write below it stays.*"
 
@@ -64,7 +67,7 @@ def note(study: Study, definition: Search | None, album: Album) -> str:
         f"The same figures with their captions on one page: "
         f"`python -m hptoolkit.report {study.study_name}`.",
         *(
-            f"**{number}. {figure.title}.** {figure.caption}"
+            f"**{number}. {figure.title}.** {_caption(figure)}"
             for number, figure in enumerate(album.figures, start=1)
         ),
     ]
@@ -128,11 +131,30 @@ def _stands_in(note: dict[str, Any], ids: set[str], span: tuple[float, ...]) -> 
     return str(note.get("yref", "y")).split()[0] in ids
 
 
+def _is_squeezed(figure: Any) -> bool:
+    """Whether equal scales on both axes would leave a strip of the dashboard's wide frame."""
+    ratios = [
+        (y.range[1] - y.range[0]) / (x.range[1] - x.range[0])
+        for x, y in zip(figure.select_xaxes(), figure.select_yaxes(), strict=False)
+        if y.scaleanchor and x.range and y.range
+    ]
+    return any(not 1 / _SQUEEZED < ratio < _SQUEEZED for ratio in ratios)
+
+
+def _caption(figure: Figure) -> str:
+    """A figure's caption as it holds in the dashboard."""
+    squeezed = _is_squeezed(figure.figure)
+    return figure.caption.replace("at 45°", "at a slant") if squeezed else figure.caption
+
+
 def _fitted(figure: Any, title: str) -> Any:
     """A copy of the figure at the dashboard's size, with the title that the dashboard lacks."""
     import plotly.graph_objects as go
 
     fitted = go.Figure(figure)
+    if _is_squeezed(figure):
+        fitted.update_yaxes(scaleanchor=None, scaleratio=None, constrain=None)
+        fitted.update_xaxes(constrain=None)
     fitted.update_layout(
         height=_HEIGHT,
         title={"text": title, "x": 0.01, "font": {"size": 16}},

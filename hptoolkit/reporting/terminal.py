@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hptoolkit.attributes import COORDINATES, ERROR, OWNER, PRUNED_REASON, read
+from hptoolkit.attributes import AT_CHANCE, COORDINATES, ERROR, OWNER, PRUNED_REASON, read
 from hptoolkit.reporting.columns import Column, Layout, fit
 from hptoolkit.reporting.formatting import duration, metric, number, symbol
 from hptoolkit.samplers.incumbent import Standings
@@ -162,6 +162,8 @@ class Progress:
             note = f"{note}: {reason}"
         if trial.state == TrialState.COMPLETE and self._is_best(trial):
             note = "best so far"
+        if read(trial.user_attrs, AT_CHANCE, str):
+            note = ", ".join(filter(None, (note, "at chance")))
         self._forget(trial.number)
         self._update_live()
         cells = [str(trial.number), *map(number, values), shown, seconds]

@@ -10,7 +10,15 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.attributes import COORDINATES, HISTORY, PRUNED_REASON, SAMPLER, SEED, SLICE
+from hptoolkit.attributes import (
+    AT_CHANCE,
+    COORDINATES,
+    HISTORY,
+    PRUNED_REASON,
+    SAMPLER,
+    SEED,
+    SLICE,
+)
 from hptoolkit.attributes import read as read_attribute
 from hptoolkit.config.schema import Search
 from hptoolkit.coordinates import Coordinates
@@ -110,7 +118,8 @@ def _ran(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> bool:
 
 
 def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
-    reason = read_attribute(trial.user_attrs, PRUNED_REASON, str) or ""
+    reason = read_attribute(trial.user_attrs, PRUNED_REASON, str)
+    reason = reason or read_attribute(trial.user_attrs, AT_CHANCE, str) or ""
     state = _STATES[trial.state]
     if state == "pruned" and reason.startswith(_DIVERGED):
         state = "diverged"
