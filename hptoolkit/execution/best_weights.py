@@ -1,8 +1,8 @@
 """The weights of a study's best configuration, kept in a file while the study goes on.
 
 A file a trial, `studies/models/STUDY/trial-NUMBER-IDENTITY.pt`, written when a trial ends whose
-configuration is the best so far; the files of others are deleted, once they no longer are. Several processes may do
-so at once: which trial is the best is always read from the study.
+configuration is the best so far; the files of others are deleted, once they no longer are. Several
+processes may do so at once: which one is the best is always read from the study.
 """
 
 from __future__ import annotations

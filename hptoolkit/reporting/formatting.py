@@ -42,7 +42,7 @@ def number(value: Any) -> str:
 
 
 def metric(name: str, value: float) -> str:
-    """A metric's value: an accuracy in per cent, a loss as it is; very small or large by a power."""
+    """A metric's value: an accuracy in per cent, a loss as it is; extreme ones by a power."""
     scale, digits, unit = (100, 2, " %") if name.endswith("accuracy") else (1, 4, "")
     shown = scale * value
     plain = shown == 0 or 10**-digits <= abs(shown) < 1e7

@@ -56,8 +56,9 @@ class EpochReport:
 class Result:
     """The run as it ended: figures of the last epoch, never of the best.
 
-    `diverged`: why the run was ended early, or None. `at_chance`: why it learned nothing, or None. `stopped_early`: whether patience ran out.
-    `images_per_second`: training alone, without evaluation. `weights`: the state_dict, on the CPU.
+    `diverged`: why the run was ended early, or None. `at_chance`: why it learned nothing, or None.
+    `stopped_early`: whether patience ran out. `images_per_second`: training alone, without
+    evaluation. `weights`: the state_dict, on the CPU.
     """
 
     history: tuple[EpochReport, ...]
