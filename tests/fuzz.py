@@ -137,10 +137,11 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 def searches(draw: st.DrawFn) -> list[str]:
     """A short search of an own function, with fields that may not fit it."""
     fields = draw(st.lists(OWN_FIELDS, max_size=3))
+    sets = [part for field in fields for part in ("--set", field)]
     return [
         "study", "--objective", draw(st.sampled_from(["own.py:f", "own.py:g"])),
         "--sampler", draw(st.sampled_from(["coord", "grid", "random", "tpe", "qmc"])),
-        "--trials", "3", "--mlflow", "off", *(part for field in fields for part in ("--set", field)),
+        "--trials", "3", "--mlflow", "off", *sets,
     ]  # fmt: skip
 
 

@@ -53,9 +53,7 @@ def study_record(study: Study) -> StudyRecord:
     """What a study's run is made from. A study of a foreign program is given an identity."""
     uid = study_uid(study)
     trials = study.get_trials(deepcopy=False)
-    definition = read(study.user_attrs, DEFINITION, dict)
-    if not isinstance(definition, Mapping):
-        definition = {}
+    definition = read(study.user_attrs, DEFINITION, dict) or {}
     # The name too: a copied study has the attributes of the first one.
     prefix = re.sub(r"[^\w.-]", "_", study.study_name)
     return StudyRecord(
