@@ -45,9 +45,11 @@ def parse(expression: str) -> Monomial:
         raise _not_a_monomial(f"{expression[:40]}…", f"it has {len(expression)} characters")
     try:
         tree = ast.parse(expression.replace("^", "**").strip(), mode="eval")
-    except (SyntaxError, ValueError):
+        exponents = {f: e for f, e in _exponents(tree.body, expression).items() if e}
+    except UserError:
+        raise
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise _not_a_monomial(expression, "it does not parse") from None
-    exponents = {f: e for f, e in _exponents(tree.body, expression).items() if e}
     for factor, exponent in exponents.items():
         if not 1 / _EXTREME <= abs(exponent) <= _EXTREME:
             raise _not_a_monomial(
