@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
-from hptoolkit.tracking.records import trial_record
+from hptoolkit.tracking.trial_record import trial_record
 from optuna.trial import TrialState, create_trial
 
 from hptoolkit import attributes, storage
@@ -40,7 +40,7 @@ def test_an_objective_s_attributes_are_its_own(tmp_path: Path, value: Any) -> No
         assert trial.user_attrs[name] == value
     assert done.outcome["best"]["coordinates"].keys() == {"x"}
     assert command(tmp_path, "report", done.outcome["study"]).code == 0
-    record = trial_record(trial)
+    record = trial_record(trial, "value")
     assert record.params == {"x": str(trial.params["x"])}
 
 
@@ -61,7 +61,7 @@ def test_a_study_of_plain_optuna_may_use_the_names(value: Any) -> None:
         )
     figures.make(study, studies.definition_of(study))
     for trial in study.trials:
-        trial_record(trial)
+        trial_record(trial, "value")
 
 
 def test_own_and_foreign_are_told_apart() -> None:
@@ -97,7 +97,7 @@ def test_a_study_stored_without_the_prefix_is_read_and_goes_on(tmp_path: Path) -
     assert attributes.SEED in study.trials[3].user_attrs
     slices = studies.slices(str(log), "digits")
     assert [study.study_name for study in slices] == ["digits-slice-lr-momentum"]
-    assert json.loads(json.dumps(trial_record(study.trials[0]).params))["seed"] == "0"
+    assert json.loads(json.dumps(trial_record(study.trials[0], "value").params))["seed"] == "0"
 
 
 def _load(log: Path, name: str) -> optuna.Study:
