@@ -53,6 +53,10 @@ def test_coordinates_from_the_command_line_replace_the_definitions() -> None:
     task = prepare("digits", (), NONE, "lr/(1-momentum), 1-momentum", "file", None, "cpu")
     assert task.defined.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
     assert set(task.defined.coord.directions) == {"1-momentum", "weight_decay"}
+    assert task.notes[0] == "Axes: λ/(1−ρ), 1−ρ."
+    fields = ["training.decoupled_decay=true"]
+    task = prepare("digits", fields, NONE, "auto", "file", None, "cpu", address="nowhere.log")
+    assert task.defined.coordinates.axes == ("lr*weight_decay", "1-momentum", "weight_decay")
     assert "scale of 98.8% of the weights does not matter" in task.notes[0]
 
 
