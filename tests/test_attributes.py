@@ -9,12 +9,12 @@ from typing import Any
 
 import optuna
 import pytest
-from hptoolkit.tracking.trial_record import trial_record
 from optuna.trial import TrialState, create_trial
 
 from hptoolkit import attributes, storage
 from hptoolkit.execution import studies
 from hptoolkit.reporting import figures
+from hptoolkit.tracking.trial_record import trial_record
 from tests.commands import command
 
 # What an objective may have stored under the names that the project once used.
