@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
     from hptoolkit.errors import UserError as UserError
+    from hptoolkit.execution.optimize import optimize as optimize
+    from hptoolkit.execution.own_range_test import range_test as range_test
+    from hptoolkit.reporting.study_report import report as report
     from hptoolkit.samplers import CoordinateDescentSampler as CoordinateDescentSampler
     from hptoolkit.samplers import GPSampler as GPSampler
     from hptoolkit.samplers import GridSampler as GridSampler
@@ -27,12 +30,16 @@ _HOMES = {
     "Reparameterized": "hptoolkit.samplers",
     "StudyExhausted": "hptoolkit.samplers",
     "UserError": "hptoolkit.errors",
+    "optimize": "hptoolkit.execution.optimize",
+    "range_test": "hptoolkit.execution.own_range_test",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "report"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "report":  # the command's module, which can be called
+        return import_module("hptoolkit.report")
     if name not in _HOMES:
         raise AttributeError(f"module 'hptoolkit' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -15,7 +15,6 @@ PREFIX = "hptoolkit:"
 # User attributes of a trial.
 COORDINATES = f"{PREFIX}coordinates"  # its coordinates, by axis
 SEED = f"{PREFIX}seed"  # the seed of its training
-CONFIG = f"{PREFIX}config"  # what was trained, completely
 DATA = f"{PREFIX}data"  # the images it saw, with a digest
 HISTORY = f"{PREFIX}history"  # its epochs
 OWNER = f"{PREFIX}owner"  # the host and process that run it
@@ -57,7 +56,7 @@ REPLAY = "hptoolkit:replay"
 _KINDS: dict[str, type] = {
     COORDINATES: dict,
     SEED: int,
-    CONFIG: dict,
+    f"{PREFIX}config": dict,  # what was trained; no longer written
     DATA: dict,
     HISTORY: list,
     OWNER: str,

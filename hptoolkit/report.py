@@ -1,6 +1,22 @@
-"""`python -m hptoolkit.report`: a study's figures on one page; `--slice` runs one first."""
+"""A study's report: `python -m hptoolkit.report NAME` at a terminal, `hpt.report(study)` in code.
+
+report = hpt.report(study)     # shows itself in a notebook; print(report) tells what was found
+report.save("report.html")
+
+The name is both a module, the command's, and a function: the module can be called.
+"""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from hptoolkit.reporting.study_report import Report
 
 
 def main() -> None:
@@ -10,5 +26,17 @@ def main() -> None:
     run("report")
 
 
+class _Callable(ModuleType):
+    """This module, as the function of its name."""
+
+    def __call__(self, study: Study, slices: Sequence[Study] = ()) -> Report:
+        """See `hptoolkit.reporting.study_report.report`."""
+        from hptoolkit.reporting.study_report import report
+
+        return report(study, slices)
+
+
 if __name__ == "__main__":
     main()
+else:
+    sys.modules[__name__].__class__ = _Callable

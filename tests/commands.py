@@ -58,7 +58,7 @@ def command(folder: Path, *arguments: str, columns: int = 200) -> Done:
 
 def _forget_own(folder: Path, before: Mapping[str, Any]) -> None:
     """Drop what is kept once a process: data sets, and modules imported from the folder."""
-    user_function._imported.cache_clear()
+    user_function.resolve.cache_clear()
     builtin_study.load_split.cache_clear()
     for name in sys.modules.keys() - before.keys():
         file = getattr(sys.modules[name], "__file__", None) or ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,7 +9,24 @@ from pathlib import Path
 import optuna
 import pytest
 
+from tests import forked
 from tests.postgres import Server, binaries
+
+# Seven processes more for each of MLflow's servers, which are for other things than runs.
+os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+
+# Tests whose module starts something for all of them (a browser and two servers; a study): one
+# worker of pytest-xdist runs them all.
+_TOGETHER = ("test_browser", "test_report_command")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first, so that all workers end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        module = item.nodeid.partition("::")[0].rpartition("/")[2].removesuffix(".py")
+        if module in _TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(module))
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +47,10 @@ def postgres() -> Iterator[Server]:
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fork_server() -> Iterator[None]:
+    """The server of `tests.forked`, if a test has started it, ends with the tests."""
+    yield
+    forked.stop()

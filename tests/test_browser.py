@@ -180,7 +180,7 @@ def test_the_dashboard_shows_the_study_s_figures_and_note(site: Site, page: Page
         plots = page.all("[id^='user-defined-plot:'] .gtitle")
         return sorted(plot.get_attribute("textContent") for plot in plots)
 
-    shown = page.wait(lambda: len(titles()) >= 7 and titles(), "figures of hptoolkit")
+    shown = page.wait(lambda: len(titles()) >= 6 and titles(), "figures of hptoolkit")
     # In any order, since the dashboard keeps them in a set: hence the numbers.
     numbers = {int(title.partition(".")[0]) for title in shown}
     assert numbers == set(range(1, len(numbers) + 1))
@@ -270,7 +270,7 @@ def test_the_report_opens_from_the_disk_without_a_network(site: Site, page: Page
     page.open(report.as_uri())
     plots = page.wait(lambda: page.all(".js-plotly-plot"), "figures")
     page.wait(lambda: len(page.all(".js-plotly-plot > .plot-container")) == len(plots), "drawings")
-    assert len(plots) >= 7
+    assert len(plots) >= 6  # ten runs along axes are no slice
     captions = [caption.text for caption in page.all("figcaption")]
     assert len(captions) == len(plots)
     assert all(captions)

@@ -6,9 +6,8 @@ import optuna
 import pytest
 
 from hptoolkit import UserError
-from hptoolkit.cli.builtin_study import prepare
 from hptoolkit.config.load import load_study
-from hptoolkit.execution.builtin_study import axes_for, symmetry_of
+from hptoolkit.execution.builtin_study import axes_for, prepare, symmetry_of
 from hptoolkit.training import data
 from tests.test_study_command import run
 
@@ -50,14 +49,14 @@ def test_auto_axes_follow_the_optimizer() -> None:
 
 
 def test_coordinates_from_the_command_line_replace_the_definitions() -> None:
-    task = prepare("digits", (), NONE, "lr/(1-momentum), 1-momentum", "file", None, "cpu")
-    assert task.defined.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
-    assert set(task.defined.coord.directions) == {"1-momentum", "weight_decay"}
-    assert task.notes[0] == "Axes: λ/(1−ρ), 1−ρ."
+    problem = prepare("digits", (), NONE, "lr/(1-momentum), 1-momentum", "file", None, "cpu")
+    assert problem.defined.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
+    assert set(problem.defined.coord.directions) == {"1-momentum", "weight_decay"}
+    assert problem.notes[0] == "Axes: λ/(1−ρ), 1−ρ."
     fields = ["training.decoupled_decay=true"]
-    task = prepare("digits", fields, NONE, "auto", "file", None, "cpu", address="nowhere.log")
-    assert task.defined.coordinates.axes == ("lr*weight_decay", "1-momentum", "weight_decay")
-    assert "scale of 98.8% of the weights does not matter" in task.notes[0]
+    problem = prepare("digits", fields, NONE, "auto", "file", None, "cpu", address="nowhere.log")
+    assert problem.defined.coordinates.axes == ("lr*weight_decay", "1-momentum", "weight_decay")
+    assert "scale of 98.8% of the weights does not matter" in problem.notes[0]
 
 
 def test_describe_runs_nothing(tmp_path: Path) -> None:
@@ -74,10 +73,10 @@ def test_vary_changes_one_source_of_noise_at_a_time() -> None:
     for vary in ("init", "order", "augment", "all"):
         changes = NONE | {"seed": 1, "vary": vary}
         quick = ["training.epochs=2", "model.width=2", "training.crop_padding=0"]
-        task = prepare("digits", quick, changes, None, "file", None, "cpu")
+        problem = prepare("digits", quick, changes, None, "file", None, "cpu")
         study = optuna.create_study(direction="maximize")
         study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
-        study.optimize(task.objective("cpu", silent), n_trials=1)
+        study.optimize(problem.objective("cpu", silent), n_trials=1)
         accuracies[vary] = study.trials[0].user_attrs["hptoolkit:history"][-1]["validation_loss"]
     base = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")

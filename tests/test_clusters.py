@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import forked
 from tests.test_study_command import environment
 
 FOLDER = Path(__file__).parents[1] / "docs" / "clusters"
@@ -43,9 +44,7 @@ def test_the_manifests_fit_together() -> None:
 def test_the_workers_command_is_one(tmp_path: Path) -> None:
     container = manifests()["Job"]["spec"]["template"]["spec"]["containers"][0]
     typed = [sys.executable, *container["command"][1:], *container["args"], "--describe"]
-    done = subprocess.run(
-        typed, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = forked.run(typed, cwd=tmp_path, env=environment())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("digits")
 

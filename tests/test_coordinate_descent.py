@@ -102,16 +102,6 @@ def test_ask_and_tell_ends_with_study_exhausted() -> None:
     assert states.count(TrialState.COMPLETE) <= 28
 
 
-def test_a_finished_study_optimised_again_repeats_the_best_point_once() -> None:
-    study = optuna.create_study(sampler=_sampler(), direction="maximize")
-    study.optimize(page.objective)
-    n = len(study.trials)
-    with pytest.warns(UserWarning, match="The search has ended"):
-        study.optimize(page.objective, n_trials=5)
-    assert len(study.trials) == n + 1
-    assert study.trials[-1].params == study.best_params
-
-
 def test_coordinates_are_kept_with_every_trial() -> None:
     study = optuna.create_study(sampler=_sampler(), direction="maximize")
     study.optimize(page.objective, n_trials=3)
@@ -136,14 +126,12 @@ def test_other_direction_when_the_first_is_worse() -> None:
 
 
 def test_refinement_takes_the_root_of_the_step() -> None:
-    """−(log2 x − 3.5)²: from 8 a refinement by one level finds 8√2 and stops at it."""
+    """−(log2 x − 3.5)² from 4: 8 is better, 16 no better than 8; half the step finds 8√2."""
     sampler = doubling({"x": 4.0}, refine=1)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(lambda t: -((math.log2(t.suggest_float("x", 1e-3, 1e3, log=True)) - 3.5) ** 2))
     logs = [math.log2(t.params["x"]) for t in study.trials]
-    assert logs == pytest.approx([2, 3, 4, 1, 3.5][: len(logs)]) or logs == pytest.approx(
-        [2, 3, 4, 3.5]
-    )
+    assert logs == pytest.approx([2, 3, 4, 3.5])
     assert math.log2(study.best_params["x"]) == pytest.approx(3.5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from hptoolkit import UserError, storage
+from hptoolkit.cli.proxy import proxy
 from hptoolkit.errors import StorageError
 from hptoolkit.storage.rdb import Database
 from tests.postgres import PASSWORD, Server
@@ -229,3 +231,14 @@ def test_workers_share_a_study_through_the_proxy(postgres: Server) -> None:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+def test_a_proxy_says_where_it_cannot_listen(tmp_path: Path) -> None:
+    pytest.importorskip("grpc")
+    database = f"sqlite:///{tmp_path / 'studies.db'}"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"at 127.0.0.1:{port} \(Address already in use\)"):
+            proxy(database, "127.0.0.1", port)
+    with pytest.raises(UserError, match=r"cannot listen at nowhere.invalid:13000 "):
+        proxy(database, "nowhere.invalid", 13000)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import optuna
 import pytest
 
+import hptoolkit as hpt
 from hptoolkit import UserError
 from hptoolkit.config.compare import differences, widened
 from hptoolkit.config.load import load_study
@@ -172,6 +174,22 @@ def test_options_of_another_sampler_do_not_make_another_study() -> None:
     assert differences(before.identity("grid"), after.identity("grid")) == [
         "grid.zooms was 1 and is 3"
     ]
+
+
+@pytest.mark.parametrize(
+    ("section", "sampler"),
+    [("coord", hpt.CoordinateDescentSampler), ("grid", hpt.GridSampler),
+     ("random", hpt.RandomSampler)],
+)  # fmt: skip
+def test_a_section_holds_the_keywords_of_its_sampler(section: str, sampler: type) -> None:
+    keywords = inspect.signature(sampler).parameters
+    every = {"coordinates", "search_space", "box", "start", "seed", "minimum_improvement"}
+    options = getattr(load_study("digits"), section)
+    assert set(type(options).model_fields) == keywords.keys() - every
+    defaults = type(options)()
+    for name in type(options).model_fields:
+        if (section, name) != ("grid", "zooms"):  # a study file's grid is to end sooner
+            assert (getattr(defaults, name) or None) == (keywords[name].default or None)
 
 
 def test_raw_axes_search_the_same_region() -> None:

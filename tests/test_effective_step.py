@@ -6,9 +6,9 @@ import optuna
 import pytest
 
 from hptoolkit import Coordinates
-from hptoolkit.cli.builtin_study import prepare
 from hptoolkit.config.load import load_study
 from hptoolkit.coordinates.theory import OPTIMIZERS, effective_step
+from hptoolkit.execution.builtin_study import prepare
 from tests.test_builtin_study import NONE, silent
 
 LR, MOMENTUM, DECAY = 0.3, 0.8, 0.002
@@ -39,10 +39,10 @@ def test_by_hand() -> None:
 
 def test_a_trial_keeps_it_for_each_epoch() -> None:
     quick = ["training.epochs=3", "model.width=2", "training.momentum=0.5"]
-    task = prepare("digits", quick, NONE, None, "file", None, "cpu")
+    problem = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
-    study.optimize(task.objective("cpu", silent), n_trials=1)
+    study.optimize(problem.objective("cpu", silent), n_trials=1)
     history = study.trials[0].user_attrs["hptoolkit:history"]
     assert len(history) == 3
     for epoch in history:
@@ -55,8 +55,8 @@ def test_an_optimizer_without_one_keeps_none() -> None:
     quick = ["training.optimizer=lbfgs", alone, "coordinates={}", "start={}", "coord={}"]
     assert load_study("digits", quick).training.optimizer == "lbfgs"
     quick += ["training.epochs=1", "model.width=2", "training.iterations=1"]
-    task = prepare("digits", quick, NONE, None, "file", None, "cpu")
+    problem = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     with pytest.warns(UserWarning, match="L-BFGS"):
-        study.optimize(task.objective("cpu", silent), n_trials=1)
+        study.optimize(problem.objective("cpu", silent), n_trials=1)
     assert "effective_step" not in study.trials[0].user_attrs["hptoolkit:history"][0]

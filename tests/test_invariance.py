@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import optuna
 import pytest
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import FloatDistribution
 
 import hptoolkit as hpt
 
 PRODUCT = "lr*weight_decay/(1-momentum)"
 COORDINATES = hpt.Coordinates(PRODUCT, "1-momentum", "weight_decay")
 START = {"lr": 1e-3, "momentum": 0.5, "weight_decay": 0.01}
-SPACE: dict[str, BaseDistribution] = {
+SPACE = {
     "lr": FloatDistribution(1e-6, 1e3, log=True),
     "momentum": FloatDistribution(0.0, 0.999),
     "weight_decay": FloatDistribution(1e-9, 10, log=True),
@@ -31,7 +31,7 @@ def _quadratic(steepness: float) -> Callable[[optuna.Trial], float]:
     start = COORDINATES.from_raw(START)
 
     def objective(trial: optuna.Trial) -> float:
-        raw = {name: trial._suggest(name, space) for name, space in SPACE.items()}
+        raw = {n: trial.suggest_float(n, d.low, d.high, log=d.log) for n, d in SPACE.items()}
         point = COORDINATES.from_raw(raw)
         p, r, a = (
             math.log2(point[axis] / start[axis]) - doublings

@@ -12,16 +12,15 @@ from hptoolkit import UserError
 from hptoolkit.config.load import load_study
 from hptoolkit.execution.range_test import begin_at
 from hptoolkit.training.lr_range import Suggestion
+from tests import forked
 from tests.test_study_command import environment, outcome, run
 
 SUGGESTION = Suggestion(low=0.0444, high=0.444, steepest=0.2, minimum=1.1)
 
 
 def lr_range(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hptoolkit.lr_range", *arguments],
-        cwd=folder, env=environment(), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "hptoolkit.lr_range", *arguments]
+    return forked.run(command, cwd=folder, env=environment())
 
 
 def test_the_suggestion_goes_through_the_coordinates() -> None:

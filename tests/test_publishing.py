@@ -7,8 +7,9 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -244,9 +245,21 @@ def test_a_figure_s_file_is_plotly_s(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     from tests.test_dashboard import studied
 
+    class Attached:
+        """What is attached to a study's run, in a folder."""
+
+        def finish(self, *_: Any) -> None: ...
+
+        def attach(self, mark: str, draw: Callable[[Path], None]) -> None:
+            draw(tmp_path)
+
     study = studied()
-    album = make(study, studies.definition_of(study))
-    publish._write(study, None, album, tmp_path)
+    definition = studies.definition_of(study)
+    ended = results.as_json(study, "", "done")
+    tracker = cast(Tracker, Attached())
+    assert publish.publish(study, definition, ended, tracker, interrupted=False) == []
+    album = make(study, definition)
+    assert album.figures
     for figure in album.figures:
         path = tmp_path / "figures" / f"{figure.id}.json"
         read = plotly.io.read_json(str(path))

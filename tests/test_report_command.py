@@ -18,6 +18,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hptoolkit import storage
+from tests import forked
 
 # Trainings of a tenth of a second: one epoch at width 2.
 QUICK = ["--set", "training.epochs=1", "--set", "model.width=2", "--mlflow", "off"]
@@ -25,10 +26,8 @@ CENTRE = ["--at", "lr=0.5", "--at", "momentum=0.75", "--at", "weight_decay=0.01"
 
 
 def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"hptoolkit.{module}", *arguments], cwd=folder, env=environment(),
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", f"hptoolkit.{module}", *arguments]
+    return forked.run(command, cwd=folder, env=environment())
 
 
 def environment() -> dict[str, str]:
@@ -124,12 +123,26 @@ def test_a_slice_is_a_study_that_goes_on(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_slice_is_run_by_several_workers(folder: Path) -> None:
+    options = ["digits", "--slice", "momentum,weight_decay", "--levels", "3", *QUICK, *CENTRE]
+    process = run(folder, "report", *options, "--workers", "2")
+    assert outcome(process)["stopped_because"] == "all 9 points of the design are evaluated"
+    trials = stored(folder, "digits-slice-momentum-weight_decay").trials
+    points = {(trial.params["momentum"], trial.params["weight_decay"]) for trial in trials}
+    assert points == {(a, b) for a in (0.5, 0.75, 0.875) for b in (0.005, 0.01, 0.02)}
+    assert len(trials) == 9
+    assert len({trial.user_attrs["owner"] for trial in trials}) == 2
+    refused = run(folder, "report", "digits", "--workers", "2")
+    assert "--workers belongs to --slice" in refused.stderr
+
+
+@pytest.mark.slow
 def test_a_killed_slice_repeats_nothing(tmp_path: Path) -> None:
     options = ["digits", "--slice", "lr,weight_decay", "--levels", "2", *QUICK, *CENTRE]
     slow = [*options, "--set", "training.epochs=8", "--storage", "sqlite:///studies.db"]
-    process = subprocess.Popen(
+    process = forked.Process(
         [sys.executable, "-m", "hptoolkit.report", *slow], cwd=tmp_path, env=environment(),
-        stdout=subprocess.DEVNULL,
+        stdout=forked.DEVNULL,
     )  # fmt: skip
     reported = "SELECT count(*) FROM trial_intermediate_values"
     deadline = time.monotonic() + 60

@@ -105,8 +105,13 @@ def test_a_study_whose_every_trial_crashes_ends() -> None:
 
     ending = run(study, objective, trials=100, listener=Listener())
     assert ending.exit_code == 1
-    assert len(study.trials) == 3
-    assert why_over(study, 100) is None or "no trial succeeded" in why_over(study, 100).reason  # type: ignore[union-attr]
+    assert [t.params for t in study.trials] == [page.START] * 3
+    # The start is given up, the study is not: the same command tries the next point, λ doubled.
+    assert why_over(study, 100) is None
+    assert run(study, objective, trials=100, listener=Listener()).exit_code == 1
+    assert [t.params["lr"] for t in study.trials] == [0.001] * 3 + [0.002] * 3
+    # With a budget of what has ended there is nothing left to run.
+    assert why_over(study, 6).reason == "the budget of 6 trials is used up"  # type: ignore[union-attr]
 
 
 def test_values_that_are_none_are_failures_with_a_reason() -> None:

@@ -10,6 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from hptoolkit import UserError, storage
+from hptoolkit.storage.journal_lock import JournalLock
 
 
 def test_a_missing_file_is_made_only_when_connected(tmp_path: Path) -> None:
@@ -88,7 +89,6 @@ def test_the_lock_of_a_killed_process_can_be_told_to_be_old(
 ) -> None:
     """Optuna breaks a lock whose file does not change for 30 s, if it can follow the link."""
     monkeypatch.chdir(tmp_path)
-    backend = storage.connect("studies/studies.log")._backend  # type: ignore[attr-defined]
-    backend._lock.acquire()
-    assert (tmp_path / "studies" / "studies.log.lock").stat().st_mtime > 0
-    backend._lock.release()
+    storage.connect("studies/studies.log")
+    with JournalLock("studies/studies.log"):
+        assert (tmp_path / "studies" / "studies.log.lock").stat().st_mtime > 0

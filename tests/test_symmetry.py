@@ -78,6 +78,69 @@ def test_other_normalisations(norm: Callable[[], nn.Module]) -> None:
     assert verdicts["3.weight"] is False
 
 
+def test_a_layers_weight_and_bias_before_a_layer_norm_count_together() -> None:
+    """LayerNorm leaves out a scale that weight and bias have in common, batch norm the bias."""
+    model = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 4))
+    verdicts = _verdicts(model, _batch(6))
+    assert verdicts == {
+        "0.weight": True,
+        "0.bias": True,
+        "1.weight": False,
+        "1.bias": False,
+        "3.weight": False,
+        "3.bias": False,
+    }
+    alone = {t.name: t.slope for t in scale_invariance(model, _batch(6)).tensors}
+    assert alone["0.weight"] > 1e-3
+
+
+def test_a_criterion_of_torch_or_a_function_of_the_model_and_a_batch() -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 4))
+    inputs, targets = _batch(6)
+    expected = scale_invariance(model, (inputs, targets))
+
+    def of_dict(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        return F.cross_entropy(model(batch["x"]), batch["y"])
+
+    criteria: list[Callable[..., Tensor]] = [nn.CrossEntropyLoss(), F.cross_entropy]
+    for criterion in criteria:
+        assert scale_invariance(model, [inputs, targets], loss=criterion) == expected
+    assert scale_invariance(model, {"x": inputs, "y": targets}, loss=of_dict) == expected
+
+
+class _WithLoss(nn.Module):
+    """As Hugging Face's: a batch of arguments, of which the labels give a loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Embedding(5, 8), nn.LayerNorm(8), nn.Linear(8, 5))
+
+    def forward(self, tokens: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        logits = self.body(tokens)
+        if labels is None:
+            return {"logits": logits}
+        return {"logits": logits, "loss": F.cross_entropy(logits.flatten(0, 1), labels.flatten())}
+
+
+def test_a_dict_of_the_arguments_of_a_model_that_returns_its_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(5, (4, 7), generator=generator)
+    model, batch = _WithLoss(), {"tokens": tokens, "labels": tokens.roll(1, dims=1)}
+    verdicts = _verdicts(model, batch)
+    assert verdicts["body.0.weight"] is True
+    assert verdicts["body.2.weight"] is False
+    with pytest.raises(hpt.UserError, match="no loss for a batch of tokens"):
+        scale_invariance(model, {"tokens": tokens})
+    # The same as a plain pair: classes on the last axis.
+    pair = scale_invariance(model.body, (tokens, tokens.roll(1, dims=1)))
+    assert [t.invariant for t in pair.tensors] == list(verdicts.values())
+
+
+def test_a_batch_of_no_known_form_is_refused() -> None:
+    with pytest.raises(hpt.UserError, match="The batch is a Tensor: a pair"):
+        scale_invariance(nn.Linear(6, 4), torch.zeros(2, 6))
+
+
 def test_small_activations_do_not_hide_the_symmetry() -> None:
     """Their variance, 1e-8, is far below batch norm's ε."""
     model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.BatchNorm1d(8), nn.Linear(8, 4))

@@ -96,15 +96,14 @@ def test_a_decoupled_decay_has_axes_of_its_own(
 def test_the_symmetry_is_tested_once_and_only_when_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hptoolkit.cli import builtin_study as prepared
-
     tests = []
+    tested = builtin_study.symmetry_of
 
     def counted(*arguments: object) -> object:
         tests.append(arguments)
-        return builtin_study.symmetry_of(*arguments)  # type: ignore[arg-type]
+        return tested(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(prepared, "symmetry_of", counted)
+    monkeypatch.setattr(builtin_study, "symmetry_of", counted)
     own = ("study", "digits", *SMALL, "--trials", "1")
     assert command(tmp_path, *own, "--describe").code == 0
     assert command(tmp_path, *own).code == 0

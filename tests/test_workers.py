@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from hptoolkit import UserError
 from hptoolkit.execution.engines.devices import Place, crowding, places
 from hptoolkit.training import npz
+from tests import forked
 from tests.test_study_command import command, environment, outcome, run, stored
 
 OBJECTIVE = """
@@ -67,14 +68,14 @@ def arguments(function: str, *more: str) -> list[str]:
     return [*own, *more]
 
 
-def begin(folder: Path, *given: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*given), cwd=folder, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+def begin(folder: Path, *given: str) -> forked.Process:
+    return forked.Process(
+        command(*given), cwd=folder, env=environment(), stdout=forked.PIPE, stderr=forked.PIPE,
+        text=True,
     )  # fmt: skip
 
 
-def wait_until_both_run(folder: Path, process: subprocess.Popen[str]) -> list[psutil.Process]:
+def wait_until_both_run(folder: Path, process: forked.Process) -> list[psutil.Process]:
     """Wait for two trials that run and have reported; the command's processes."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

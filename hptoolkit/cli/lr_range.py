@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hptoolkit.cli.options import (
+    DataDir,
+    Definition,
+    Device,
+    Fields,
+    Json,
+    MLflow,
+    Seed,
+    check_mlflow,
+    print_outcome,
+)
 from hptoolkit.errors import command
 
 if TYPE_CHECKING:
@@ -17,28 +27,19 @@ if TYPE_CHECKING:
 
 
 def lr_range(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[STUDY]", help="A definition in studies/, or a TOML file's path."),
-    ] = None,
+    name: Definition = None,
     steps: Annotated[int, typer.Option(help="Steps of the run.", min=20)] = 200,
     lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
     highest: Annotated[float, typer.Option(help="Last learning rate.")] = 100.0,
-    seed: Annotated[int | None, typer.Option(help="Seed of the study.", min=0)] = None,
-    fields: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Any field: training.batch_size=128."),
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Where data sets are kept [HPTOOLKIT_DATA or the cache].")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    seed: Seed = None,
+    fields: Fields = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
     figure: Annotated[
         str | None, typer.Option(help="The figure's HTML file [studies/STUDY-lr-range.html].")
     ] = None,
-    mlflow: Annotated[
-        str | None, typer.Option(help="Tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
-    ] = None,
+    mlflow: MLflow = None,
+    json: Json = False,
 ) -> None:
     """Raise the learning rate until the loss explodes, and suggest bounds for a search.
 
@@ -47,12 +48,11 @@ def lr_range(
     from hptoolkit import storage as storages
     from hptoolkit.config import default_study
     from hptoolkit.config.load import load_study
+    from hptoolkit.execution.builtin_study import load_split
     from hptoolkit.execution.objective import check_fits
     from hptoolkit.execution.range_test import measure
     from hptoolkit.reporting.range_test import draw
-    from hptoolkit.storage.urls import database_file
-    from hptoolkit.tracking import check_uri
-    from hptoolkit.training import data, set_up_device
+    from hptoolkit.training import set_up_device
 
     why = ""
     if name is None:
@@ -61,10 +61,8 @@ def lr_range(
     defined = load_study(name, fields or (), seed=seed)
     path = Path(figure or f"studies/{defined.name}-lr-range.html")
     storages.check_writable(path, "--figure")
-    store = None if mlflow == "off" else database_file(check_uri(mlflow))
-    if store is not None:
-        storages.check_writable(store, "--mlflow")
-    split = data.split(data.load(defined.data.name, data_dir), defined.data)
+    check_mlflow(mlflow)
+    split = load_split(defined.data, data_dir)
     chosen = set_up_device(device)
     check_fits(defined, split, chosen)
 
@@ -79,7 +77,7 @@ def lr_range(
     print(f"Suggested: a peak of λ = {high:.2g} at most, and {low:.2g} at least.")
     print(f"Figure: {path}")
     print(f"Search from there: {command('study', name, '--start', 'lr-range')}")
-    print(json.dumps(outcome))
+    print_outcome(outcome, asked=json)
 
 
 def _log(defined: StudyDefinition, test: RangeTest, path: Path, mlflow: str | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+import warnings
 from typing import Annotated
 
 import typer
@@ -33,17 +35,33 @@ def proxy(
             "postgresql://HOST/NAME."
         )
     require_grpc()
-    from optuna.storages import get_storage
-    from optuna.storages._grpc.server import make_server
+    import optuna
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import get_storage, run_grpc_proxy_server
 
-    server = make_server(get_storage(connect(storage)), host, port)
-    server.start()
+    served = get_storage(connect(storage))
+    _check_free(host, port)
     note = "" if _is_loopback(host) else "; neither encrypted nor protected by a password"
     print(f"Serving {redact(storage)} at {SCHEME}{host}:{port}{note}.", flush=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        run_grpc_proxy_server(served, host=host, port=port)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise UserError if nobody can listen there, or somebody does."""
+    from hptoolkit.errors import UserError
+
+    bare = host.strip("[]")
     try:
-        server.wait_for_termination()
-    finally:
-        server.stop(grace=1.0).wait()
+        family = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((bare, port), family=family).close()
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        raise UserError(
+            f"The proxy cannot listen at {host}:{port} ({reason}): give another --host or --port."
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:

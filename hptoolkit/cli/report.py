@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from hptoolkit.cli.options import (
+    DataDir,
+    Device,
+    Engine,
+    Fields,
+    GpusPerWorker,
+    Json,
+    MLflow,
+    PerGpu,
+    RayAddress,
+    Storage,
+    Workers,
+    check_mlflow,
+    print_outcome,
+)
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -45,25 +60,25 @@ def report(
     trials: Annotated[
         int | None, typer.Option(help="Slice: budget in total [the whole lattice].", min=1)
     ] = None,
-    fields: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Slice: a field of the definition."),
-    ] = None,
+    fields: Fields = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Slice: begin a new one; the old one is kept.")
     ] = False,
-    storage: Annotated[
-        str | None, typer.Option(help="A journal file or a database URL [studies/studies.log].")
-    ] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(help="Slice: where data sets are kept [HPTOOLKIT_DATA].")
-    ] = None,
-    device: Annotated[str, typer.Option(help="Slice: auto, cpu, cuda or cuda:INDEX.")] = "auto",
-    mlflow: Annotated[
-        str | None, typer.Option(help="Slice: tracking URI [sqlite:///mlruns/mlflow.db], or 'off'.")
-    ] = None,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    per_gpu: PerGpu = 1,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    gpus_per_worker: GpusPerWorker = None,
+    mlflow: MLflow = None,
+    json: Json = False,
 ) -> None:
-    """Draw what a study found: one HTML page that needs no network."""
+    """Draw what a study found: one HTML page that needs no network.
+
+    With --slice, a slice is run before; the options that train are for that.
+    """
     from rich.console import Console
 
     from hptoolkit import storage as storages
@@ -79,62 +94,58 @@ def report(
         return
     if pair is None:
         given = {"--levels": levels, "--factor": factor, "--repeats": repeats, "--at": at,
-                 "--trials": trials, "--set": fields, "--fresh": fresh}  # fmt: skip
+                 "--trials": trials, "--set": fields, "--fresh": fresh,
+                 "--workers": workers}  # fmt: skip
         _refuse([option for option, value in given.items() if value])
-        study, ending = studies.find(address, name), None
-    else:
-        from hptoolkit.cli import slice_run
-        from hptoolkit.execution.slices import study as slice_study
-        from hptoolkit.execution.slices.options import Asked
+        write(studies.find(address, name), address, output, console, None, json=json)
+        return
+    from hptoolkit.cli.session import Session
+    from hptoolkit.execution.engines.engine import Placement
+    from hptoolkit.execution.slices import plan
+    from hptoolkit.execution.slices.request import SliceRequest
 
-        asked = Asked(pair, levels, factor, repeats, tuple(at or ()))
-        plan = slice_study.prepare(
-            name, asked, fields or (), address, data_dir, device, fresh=fresh
-        )
-        slice_run.check_mlflow(mlflow)
-        study = slice_study.open_slice(plan, address, fresh=fresh)
-        ending = slice_run.run_slice(study, plan, address, mlflow, console, trials)
-    write(study, address, output, console, ending.reason if ending else None)
-    raise typer.Exit(ending.exit_code if ending else 0)
+    request = SliceRequest(pair, levels, factor, repeats, tuple(at or ()))
+    placement = Placement(workers, per_gpu, device, engine, ray_address, gpus_per_worker)
+    placement.check()
+    check_mlflow(mlflow)
+    if placement.are_processes:
+        from hptoolkit.execution.engines import processes
+
+        processes.warm_up(training=True)
+    chosen = plan.prepare(
+        name, request, fields or (), address, data_dir, device, trials, fresh=fresh
+    )
+    problem = chosen.problem
+    session = Session.open(
+        problem, chosen.kind, chosen.sampler, address, placement, mlflow, console, fresh=fresh
+    )
+    plan.remember(chosen.slice, session.study)
+    session.say(*problem.notes, *session.engine.notes)
+    ending = session.run(summary=False)
+    write(session.study, address, output, console, ending.reason, json=json)
+    raise typer.Exit(ending.exit_code)
 
 
 def write(
-    study: Study, address: str, output: str | None, console: Console, ending: str | None
+    study: Study,
+    address: str,
+    output: str | None,
+    console: Console,
+    ending: str | None,
+    *,
+    json: bool,
 ) -> None:
     """Write a study's page, and print what was found and where it is."""
-    from hptoolkit.errors import UserError
     from hptoolkit.execution import studies
-    from hptoolkit.reporting import figures, html, results
-    from hptoolkit.reporting.facts import facts
+    from hptoolkit.reporting import results
+    from hptoolkit.reporting.study_report import report as made
 
-    if study._is_multi_objective():
-        raise UserError(
-            f"The study {study.study_name} has {len(study.directions)} objectives: the report is "
-            "for studies with one."
-        )
     defined = studies.definition_of(study)
-    album = figures.make(study, defined)
-    if defined is not None and not studies.is_slice(study):
-        album = figures.with_slices(album, studies.slices(address, defined.name), defined)
+    searched = defined is not None and not studies.is_slice(study)
+    found = made(study, studies.slices(address, defined.name) if searched and defined else ())
     file = re.sub(r"[^\w.-]+", "_", study.study_name)
-    path = Path(output or f"studies/{file}-report.html")
-    try:
-        html.write(
-            path,
-            study.study_name,
-            album.figures,
-            album.notes,
-            about=results.about(study, defined),
-            facts=facts(study, defined),
-            findings=album.findings,
-            table=album.table,
-        )
-    except OSError as error:
-        raise UserError(
-            f"The page {path} cannot be written ({error.strerror}): choose another place by "
-            "--output."
-        ) from None
-    for line in (*album.findings, *(f"Not shown: {note}" for note in album.notes)):
+    path = found.save(output or f"studies/{file}-report.html")
+    for line in (*found.findings, *(f"Not shown: {note}" for note in found.not_shown)):
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"Report: {path}", markup=False, soft_wrap=True)
     outcome = results.as_json(study, address, ending or "")
@@ -142,11 +153,11 @@ def write(
         del outcome["stopped_because"]
     outcome |= {
         "report": str(path),
-        "figures": [figure.id for figure in album.figures],
-        "findings": album.findings,
-        "not_shown": album.notes,
+        "figures": [figure.id for figure in found.figures],
+        "findings": found.findings,
+        "not_shown": found.not_shown,
     }
-    console.print(json.dumps(outcome), markup=False, soft_wrap=True)
+    print_outcome(outcome, asked=json)
 
 
 def _check_output(path: Path) -> None:

@@ -30,8 +30,10 @@ def sync(name: str | None, address: str, uri: str | None, console: Console) -> i
         The exit code: 1 if MLflow could not be written.
 
     Raises:
-        UserError: There is no such study.
+        UserError: There is no such study, or MLflow is "off".
     """
+    if uri == "off":
+        raise UserError("--sync-mlflow with --mlflow off asks to log nowhere: leave one out.")
     there = studies.names(address)
     if not there:
         raise UserError(f"The storage {redact(address)} holds no study: there is nothing to log.")

@@ -10,10 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from hptoolkit.config.schema import Goal, Range, Search, Section
 from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.theory import FACTS
 from hptoolkit.errors import nearest
 from hptoolkit.search_space.region import Region
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
-from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE
 from hptoolkit.training.seeds import Varied
 
 
@@ -70,8 +70,8 @@ class StudyDefinition(Search):
 
     @model_validator(mode="after")
     def _optimizer_uses_what_is_searched(self) -> Self:
-        used = OPTIMIZER_TABLE[self.training.optimizer].hyperparameters
-        known = {name for facts in OPTIMIZER_TABLE.values() for name in facts.hyperparameters}
+        used = FACTS[self.training.optimizer].hyperparameters
+        known = {name for facts in FACTS.values() for name in facts.hyperparameters}
         idle = [name for name in self.search_space if name in known and name not in used]
         if idle and "optimizer" not in self.search_space:
             raise ValueError(
@@ -96,6 +96,10 @@ class StudyDefinition(Search):
             direction="minimize" if minimize else "maximize",
             minimum_improvement=self.metric.minimum_improvement,
         )
+
+    @property
+    def epochs(self) -> int | None:
+        return None if "epochs" in self.search_space else self.training.epochs
 
     def region(self) -> Region:
         """The region searched. Raises UserError for coordinates or a start that do not fit it."""

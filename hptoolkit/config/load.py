@@ -74,6 +74,11 @@ def former_objective_name(objective: str) -> str:
     return f"{Path(module).stem.rpartition('.')[2]}-{function}"
 
 
+def stored_definition(fields: Mapping[str, Any]) -> StudyDefinition | OwnObjective:
+    """The definition that a study keeps. Raises ValidationError for one of another version."""
+    return (OwnObjective if "objective" in fields else StudyDefinition).model_validate(fields)
+
+
 def split_axes(text: str) -> list[str]:
     """The axes of `lr*weight_decay,weight_decay`."""
     return [axis.strip() for axis in text.split(",") if axis.strip()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.config.schema import Search
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from hptoolkit.samplers import CoordinateSampler
 
 
+SAMPLERS = ("coord", "grid", "random", "gp", "tpe", "cmaes", "qmc", "optuna-gp")
+
+
 def check_sampler(name: str) -> None:
     """Raise UserError for an unknown sampler."""
     if name not in SAMPLERS:
@@ -25,15 +27,62 @@ def check_sampler(name: str) -> None:
 
 
 def sampler(name: str, definition: Search) -> CoordinateSampler:
-    """A definition's sampler. Raises UserError for an unknown name."""
+    """A definition's sampler; its section's fields are the sampler's keywords.
+
+    Raises UserError for an unknown name.
+    """
+    from hptoolkit import samplers
+
     check_sampler(name)
-    return SAMPLERS[name](definition)
+    coordinates = Coordinates(*definition.coordinates.axes)
+    common: dict[str, Any] = {
+        "search_space": definition.distributions,
+        "box": definition.coordinates.box,
+        "start": definition.start,
+        "seed": definition.seed,
+    }
+    match name:
+        case "coord":
+            common["minimum_improvement"] = definition.goal.minimum_improvement
+            options = definition.coord.model_dump()
+            return samplers.CoordinateDescentSampler(coordinates, **common, **options)
+        case "grid":
+            # A lattice laid through a deliberately bad start is as bad: it has its own middle.
+            del common["start"]
+            return samplers.GridSampler(coordinates, **common, **definition.grid.model_dump())
+        case "random":
+            return samplers.RandomSampler(coordinates, **common, **definition.random.model_dump())
+        case "gp":
+            # Over raw axes, plain: the exponents of a first axis are what coordinates bring.
+            mixed = any(len(parse(axis)) > 1 for axis in definition.coordinates.axes)
+            return samplers.GPSampler(coordinates, **common, learn=mixed)
+        case _:
+            return samplers.Reparameterized(_optunas(name, definition.seed), coordinates, **common)
 
 
-def pruner(definition: Search, epochs: int) -> BasePruner:
-    """A definition's pruner, one of Optuna's, set up for trials of so many epochs."""
+def _optunas(name: str, seed: int) -> BaseSampler:
+    """One of Optuna's samplers."""
+    from optuna import samplers
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        match name:
+            case "tpe":
+                return samplers.TPESampler(seed=seed)
+            case "cmaes":
+                return samplers.CmaEsSampler(seed=seed)
+            case "qmc":
+                return samplers.QMCSampler(scramble=True, seed=seed)
+            case _:
+                return samplers.GPSampler(seed=seed)
+
+
+def pruner(definition: Search) -> BasePruner:
+    """A definition's pruner, one of Optuna's, set up for the epochs of its trials."""
     from optuna import pruners
 
+    epochs = definition.epochs or 100
     match definition.pruner:
         case "median":
             # An early epoch says little: the learning rate rises for the first fifth.
@@ -46,105 +95,11 @@ def pruner(definition: Search, epochs: int) -> BasePruner:
             return pruners.NopPruner()
 
 
-def notes(made: CoordinateSampler, definition: Search) -> list[str]:
+def notes(chosen: CoordinateSampler, definition: Search) -> list[str]:
     """What to know of a sampler before it starts."""
     from hptoolkit.samplers import GridSampler
 
-    if isinstance(made, GridSampler) and definition.distributions is not None:
-        runs = made.count(definition.distributions)
+    if isinstance(chosen, GridSampler) and definition.distributions is not None:
+        runs = chosen.count(definition.distributions)
         return [f"The grid takes {runs} runs at most, the budget is {definition.trials}."]
     return []
-
-
-def _common(definition: Search) -> dict[str, Any]:
-    return {
-        "search_space": definition.distributions,
-        "box": definition.coordinates.box,
-        "start": definition.start,
-        "seed": definition.seed,
-    }
-
-
-def _coord(definition: Search) -> CoordinateSampler:
-    from hptoolkit.samplers import CoordinateDescentSampler
-
-    rules = definition.coord.model_dump()
-    rules["minimum_improvement"] = definition.goal.minimum_improvement
-    return CoordinateDescentSampler(_coordinates(definition), **rules, **_common(definition))
-
-
-def _grid(definition: Search) -> CoordinateSampler:
-    from hptoolkit.samplers import GridSampler
-
-    rules = definition.grid.model_dump()
-    # A lattice laid through a deliberately bad start would be as bad: it has its own middle.
-    return GridSampler(_coordinates(definition), **rules, **(_common(definition) | {"start": None}))
-
-
-def _random(definition: Search) -> CoordinateSampler:
-    from hptoolkit.samplers import RandomSampler
-
-    rules = definition.random.model_dump()
-    return RandomSampler(_coordinates(definition), **rules, **_common(definition))
-
-
-def _gp(definition: Search) -> CoordinateSampler:
-    from hptoolkit.samplers import GPSampler
-
-    # Over raw axes, plain: the exponents of a first axis are what coordinates bring.
-    mixed = any(len(parse(axis)) > 1 for axis in definition.coordinates.axes)
-    return GPSampler(_coordinates(definition), learn=mixed, **_common(definition))
-
-
-def _wrapped(make: Callable[[int], BaseSampler]) -> Callable[[Search], CoordinateSampler]:
-    def build(definition: Search) -> CoordinateSampler:
-        from optuna.exceptions import ExperimentalWarning
-
-        from hptoolkit.samplers import Reparameterized
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            inner = make(definition.seed)
-        return Reparameterized(inner, _coordinates(definition), **_common(definition))
-
-    return build
-
-
-def _tpe(seed: int) -> BaseSampler:
-    from optuna.samplers import TPESampler
-
-    return TPESampler(seed=seed)
-
-
-def _cmaes(seed: int) -> BaseSampler:
-    from optuna.samplers import CmaEsSampler
-
-    return CmaEsSampler(seed=seed)
-
-
-def _qmc(seed: int) -> BaseSampler:
-    from optuna.samplers import QMCSampler
-
-    return QMCSampler(scramble=True, seed=seed)
-
-
-def _optuna_gp(seed: int) -> BaseSampler:
-    from optuna.samplers import GPSampler
-
-    return GPSampler(seed=seed)
-
-
-def _coordinates(definition: Search) -> Coordinates:
-    return Coordinates(*definition.coordinates.axes)
-
-
-SAMPLERS: dict[str, Callable[[Search], CoordinateSampler]] = {
-    "coord": _coord,
-    "grid": _grid,
-    "random": _random,
-    "gp": _gp,
-    "tpe": _wrapped(_tpe),
-    "cmaes": _wrapped(_cmaes),
-    "qmc": _wrapped(_qmc),
-    "optuna-gp": _wrapped(_optuna_gp),
-}

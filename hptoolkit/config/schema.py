@@ -140,6 +140,11 @@ class Search(Section):
         """What is judged."""
         raise NotImplementedError
 
+    @property
+    def epochs(self) -> int | None:
+        """Epochs of a trial; None where they are unknown or searched."""
+        return None
+
     def identity(self, sampler: str) -> dict[str, Any]:
         """What must not change while a study is continued with a sampler, as JSON values."""
         others = {"coord", "grid", "random"} - {sampler}

@@ -23,29 +23,107 @@ critical batch size only.
 [4] P. Goyal et al., Accurate, large minibatch SGD, 2017.
 [5] S. Malladi et al., On the SDEs and scaling rules for adaptive gradient algorithms, 2022.
 [6] Y. You et al., Large batch optimization for deep learning, 2020; m is Adam's step without λ.
+[7] V. Gupta, T. Koren, Y. Singer, Shampoo, 2018.
+[8] K. Jordan, Muon, 2024.
+[9] J. Nocedal, S. Wright, Numerical optimization, 2006, section 7.2.
+
+For weights that no normalisation follows (the last layer, batch norm's own) all of it is a rule of
+thumb, and so is dividing by 1−ρ: one gradient's steps add up to λ/(1−ρ), in time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from hptoolkit.errors import UserError, nearest
 
 Family = Literal["sgd", "adaptive", "decoupled", "lars", "lamb"]
 
-OPTIMIZERS: dict[str, Family] = {
-    "sgd": "sgd",
-    "momentum": "sgd",
-    "nesterov": "sgd",
-    "adagrad": "adaptive",
-    "rmsprop": "adaptive",
-    "adam": "adaptive",
-    "shampoo": "adaptive",
-    "adamw": "decoupled",
-    "muon": "decoupled",
-    "lars": "lars",
-    "lamb": "lamb",
+# The powers of r by which λ and α are changed: the table above.
+_POWERS: dict[Family, tuple[int, int]] = {
+    "sgd": (2, -2),
+    "adaptive": (1, -2),
+    "decoupled": (1, -1),
+    "lars": (0, -2),
+    "lamb": (0, -1),
 }
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an optimizer without running it.
+
+    Attributes:
+        family: Its row of the table; None where the symmetry is not exact.
+        hyperparameters: The training's fields that it reads, besides the schedule's.
+        source: Where the symmetry follows from.
+        eps_power: The power of r by which ε, added to the gradient's size, is changed too.
+        vectors: Numbers that it keeps for each weight; see `state_floats` for the exceptions.
+    """
+
+    family: Family | None
+    hyperparameters: tuple[str, ...]
+    source: str
+    eps_power: int = 0
+    vectors: int = 0
+
+    @property
+    def scaling(self) -> dict[str, int]:
+        """The power of r by which each hyperparameter is changed, of those that are."""
+        if self.family is None:
+            return {}
+        lr, weight_decay = _POWERS[self.family]
+        powers = {"lr": lr, "weight_decay": weight_decay, "eps": self.eps_power}
+        return {name: power for name, power in powers.items() if power}
+
+
+_SGD, _MOMENTUM = ("lr", "weight_decay"), ("lr", "momentum", "weight_decay")
+_BETAS = ("lr", "momentum", "beta2", "eps", "weight_decay")
+FACTS: dict[str, Facts] = {
+    "sgd": Facts("sgd", _SGD, "[1] section 2"),
+    "momentum": Facts("sgd", _MOMENTUM, "[1] section 2", vectors=1),
+    "nesterov": Facts("sgd", _MOMENTUM, "[1] section 2", vectors=1),
+    "adagrad": Facts("adaptive", ("lr", "eps", "weight_decay"), "as Adam, [1]", -1, vectors=1),
+    "rmsprop": Facts(
+        "adaptive", ("lr", "beta2", "eps", "weight_decay"), "[1] section 3", -1, vectors=1
+    ),
+    "adam": Facts("adaptive", _BETAS, "[1] section 3", -1, vectors=2),
+    "adamw": Facts("decoupled", _BETAS, "[1], [2]", -1, vectors=2),
+    "lbfgs": Facts(
+        None,
+        ("lr", "history", "iterations"),
+        "[9]: steps are free of scale but for each run's first",
+    ),
+    "shampoo": Facts(
+        "adaptive",
+        ("lr", "precondition_every", "eps", "weight_decay"),
+        "[7]: the step has the gradient's scale to the power 0; eps is added to its square",
+        eps_power=-2,
+    ),
+    "lars": Facts(
+        "lars",
+        ("lr", "momentum", "trust_coefficient", "weight_decay"),
+        "[3]: steps are in proportion to the weights",
+        vectors=1,
+    ),
+    "lamb": Facts(
+        "lamb",
+        _BETAS,
+        "[6]: steps are in proportion to the weights; exact for eps = 0",
+        vectors=2,
+    ),
+    "muon": Facts(
+        "decoupled",
+        ("lr", "momentum", "weight_decay", "muon_rest", "muon_rest_lr"),
+        "[8]: the step has no scale; for the parameters that Muon itself trains",
+    ),
+}
+
+# Those that theory gives coordinates for.
+OPTIMIZERS: dict[str, Family] = {n: facts.family for n, facts in FACTS.items() if facts.family}
 
 
 def expressions(
@@ -133,3 +211,34 @@ def effective_step(
         "lamb": lr,
     }
     return held[family]
+
+
+def state_floats(
+    optimizer: str,
+    shapes: Iterable[tuple[int, ...]],
+    *,
+    momentum: float = 0.9,
+    history: int = 10,
+    muon_rest: str = "sgd",
+) -> int:
+    """How many numbers an optimizer keeps for parameters of these shapes, once it is running.
+
+    A velocity is kept only where the momentum is not 0. L-BFGS: after `history` steps, with the
+    three vectors it holds besides. Muon with SGD or AdamW (`muon_rest`) for the vectors and the
+    last matrix.
+    """
+    shapes = [tuple(shape) for shape in shapes]
+    sizes = [prod(shape) for shape in shapes]
+    total = sum(sizes)
+    if optimizer == "lbfgs":
+        return (2 * history + 3) * total
+    if optimizer == "shampoo":
+        return 2 * sum(size * size for shape in shapes for size in shape) + total
+    if optimizer == "muon":
+        matrices = [size for size, shape in zip(sizes, shapes, strict=True) if len(shape) > 1]
+        of_muon = sum(matrices[:-1])
+        rest = total - of_muon
+        return of_muon + (2 * rest if muon_rest == "adamw" else rest * (momentum > 0))
+    facts = FACTS[optimizer]
+    is_velocity = facts.vectors == 1 and "momentum" in facts.hyperparameters
+    return 0 if is_velocity and momentum == 0 else facts.vectors * total

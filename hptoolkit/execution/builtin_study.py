@@ -1,16 +1,25 @@
-"""The built-in objective of a study: its data, and the axes that its network suggests."""
+"""The built-in problem, the training of a network on images: prepared, described and sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.attributes import SYMMETRY
+from hptoolkit.config import default_study
 from hptoolkit.config.definition import StudyDefinition
-from hptoolkit.coordinates.theory import OPTIMIZERS
-from hptoolkit.execution.objective import Objective
+from hptoolkit.config.load import load_study, split_axes
+from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.symbols import symbol
+from hptoolkit.coordinates.theory import FACTS, OPTIMIZERS, state_floats
+from hptoolkit.errors import UserError
+from hptoolkit.execution import known_symmetry
+from hptoolkit.execution.objective import Objective, check_fits
+from hptoolkit.execution.problem import Problem
+from hptoolkit.storage import DEFAULT
 from hptoolkit.training import data, set_up_device
 from hptoolkit.training.config import DataConfig
 from hptoolkit.training.data import Split
@@ -25,23 +34,127 @@ _BATCH = 64
 
 
 @dataclass(frozen=True)
-class MakeTraining:
-    """Makes the objective of a definition, with the data loaded once a process.
+class TrainingProblem(Problem):
+    """A definition's training; its data are read once a process.
 
     Attributes:
-        defined: The definition.
+        defined, notes: See `Problem`.
         data_dir: Where data sets are kept.
         checkpoints: See `Objective`.
+        why: Why this definition, if none was named.
     """
 
     defined: StudyDefinition
     data_dir: str | None
     checkpoints: Path | None
+    why: str = ""
 
-    def __call__(self, device: str, on_epoch: Callable[[Trial, Any], None]) -> Objective:
-        split = load_split(self.defined.data, self.data_dir)
+    def headline(self, study: str) -> str:
+        split, why = self._split, f" ({self.why})" if self.why else ""
+        return (
+            f"Study {study}{why}: {len(split.train)} images of {self.defined.data.name} to train "
+            f"on and {len(split.validation)} to validate"
+        )
+
+    def describe(self) -> str:
+        from hptoolkit.training import model as networks
+
+        defined, split, training = self.defined, self._split, self.defined.training
+        network = networks.build(defined.model, split.image_shape, split.classes)
+        shapes = [tuple(p.shape) for p in network.parameters()]
+        parameters = sum(p.numel() for p in network.parameters())
+        floats = state_floats(
+            training.optimizer,
+            shapes,
+            momentum=training.momentum,
+            history=training.history,
+            muon_rest=training.muon_rest,
+        )
+        lines = [
+            f"{defined.name}: {defined.description}",
+            f"data: {defined.data.name}, {len(split.train)} images to train on, "
+            f"{len(split.validation)} to validate, {split.classes} classes",
+            f"network: Page's, width {defined.model.width}, {parameters:,} parameters",
+            f"optimizer: {training.optimizer}, invariant {symbol(_invariant(training.optimizer))} "
+            f"({FACTS[training.optimizer].source})",
+            f"optimizer's memory: {4 * floats / parameters:.3g} bytes a parameter in float32",
+            f"schedule: {training.schedule}, {training.epochs} epochs of batch "
+            f"{training.batch_size}",
+            self.notes[0],
+            *(f"search: {symbol(n)} {_range(d)}" for n, d in defined.distributions.items()),
+            f"start: {', '.join(f'{symbol(n)} = {v}' for n, v in defined.start.items())}",
+        ]
+        return "\n".join(lines)
+
+    def objective(self, device: str, on_epoch: Callable[[Trial, Any], None]) -> Objective:
         chosen = set_up_device(device)
-        return Objective(self.defined, split, chosen, on_epoch, self.checkpoints, keep_weights=True)
+        return Objective(
+            self.defined, self._split, chosen, on_epoch, self.checkpoints, keep_weights=True
+        )
+
+    @property
+    def _split(self) -> Split:
+        return load_split(self.defined.data, self.data_dir)
+
+
+def prepare(
+    name: str | None,
+    overrides: Iterable[str],
+    changes: Mapping[str, Any],
+    coordinates: str | None,
+    start: str,
+    data_dir: str | None,
+    device: str,
+    checkpoints: Path | None = None,
+    address: str = DEFAULT,
+) -> TrainingProblem:
+    """The training of the definition that a command line names. Raises UserError for bad input.
+
+    Args:
+        name: The definition's; None for the one that suits this machine.
+        overrides, changes: Fields of it, see `load_study`.
+        coordinates: Its axes, comma-separated; "auto" for theory's; None for its own.
+        start: "file" for its own, "lr-range" for where a range test says.
+        data_dir, checkpoints: See `TrainingProblem`.
+        device: As for `--device`.
+        address: The storage, which may know the network's symmetry.
+    """
+    why = ""
+    if name is None:
+        name, why = default_study.choose(data_dir)
+    defined = load_study(name, overrides, **changes)
+    if coordinates not in (None, "auto"):
+        defined = defined.over(split_axes(str(coordinates)))
+        defined.region()
+    split = load_split(defined.data, data_dir)
+    chosen = set_up_device(device)
+    check_fits(defined, split, chosen)
+    symmetry, attributes = None, {}
+    if coordinates == "auto":
+        symmetry = known_symmetry.recall(defined, split, address) or symmetry_of(defined, split)
+        attributes = {SYMMETRY: known_symmetry.as_attribute(symmetry, defined, split)}
+        defined = defined.over(axes_for(defined, normalized=symmetry.normalized))
+        defined.region()
+    axes = ", ".join(map(symbol, defined.coordinates.axes)) or "every parameter its own"
+    notes = [f"Axes: {axes}; {symmetry}." if symmetry else f"Axes: {axes}."]
+    if start == "lr-range":
+        from hptoolkit.execution.range_test import begin_at, measure
+
+        suggestion = measure(defined, split, chosen).suggestion
+        defined = begin_at(defined, suggestion)
+        notes.append(
+            f"Range test: λ from {suggestion.low:.2g} to {suggestion.high:.2g} suggested; the "
+            f"search starts at λ = {defined.start['lr']:g}."
+        )
+    return TrainingProblem(defined, tuple(notes), data_dir, checkpoints, why, attributes=attributes)
+
+
+def of_definition(
+    defined: StudyDefinition, data_dir: str | None, device: str, checkpoints: Path | None
+) -> TrainingProblem:
+    """The training of a definition as it is. Raises UserError if this machine cannot run it."""
+    check_fits(defined, load_split(defined.data, data_dir), set_up_device(device))
+    return TrainingProblem(defined, (), data_dir, checkpoints)
 
 
 def symmetry_of(defined: StudyDefinition, split: Split) -> Symmetry:
@@ -61,9 +174,6 @@ def symmetry_of(defined: StudyDefinition, split: Split) -> Symmetry:
 
 def axes_for(defined: StudyDefinition, *, normalized: bool) -> tuple[str, ...]:
     """Theory's axes for the definition's optimizer and what it searches."""
-    from hptoolkit.coordinates import Coordinates
-    from hptoolkit.errors import UserError
-
     optimizer = defined.training.optimizer
     if optimizer not in OPTIMIZERS or "lr" not in defined.search_space:
         raise UserError(
@@ -88,3 +198,17 @@ def axes_for(defined: StudyDefinition, *, normalized: bool) -> tuple[str, ...]:
 def load_split(config: DataConfig, data_dir: str | None) -> Split:
     """A data set, split as a definition says; read once a process."""
     return data.split(data.load(config.name, data_dir), config)
+
+
+def _invariant(optimizer: str) -> str:
+    """What the symmetry leaves alone."""
+    if optimizer not in OPTIMIZERS:
+        return "lr"
+    return Coordinates.for_optimizer(optimizer, momentum=None).axes[0]
+
+
+def _range(distribution: Any) -> str:
+    if hasattr(distribution, "choices"):
+        return f"one of {', '.join(map(str, distribution.choices))}"
+    scale = "logarithmic" if distribution.log else "linear"
+    return f"from {distribution.low:g} to {distribution.high:g}, {scale}"

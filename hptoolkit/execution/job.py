@@ -1,88 +1,63 @@
-"""What a worker needs in order to join a study, and the joining: it can be sent anywhere."""
+"""A study to work on: whoever has its job can join it, in this process or anywhere else."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
 
-from hptoolkit.config.schema import Search
+import optuna
+from optuna.pruners import BasePruner
+from optuna.study import Study
 
-if TYPE_CHECKING:
-    from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
-
-    from hptoolkit.execution.worker import Ending
-
-
-class MakeObjective(Protocol):
-    """Makes the objective in the process that is to run it. It can be pickled."""
-
-    def __call__(
-        self, device: str, on_epoch: Callable[[Trial, Any], None]
-    ) -> Callable[[Trial], float]:
-        """The objective on "cpu", "cuda", …; `on_epoch` is told of each epoch."""
+from hptoolkit import storage
+from hptoolkit.execution.problem import Problem
+from hptoolkit.execution.worker import Ending, Listener, run
+from hptoolkit.samplers import CoordinateSampler
 
 
 @dataclass(frozen=True)
 class Job:
-    """A study to join.
+    """A stored study, what it tunes and who chooses its trials. It can be pickled and sent.
 
     Attributes:
-        address: Its storage, which the worker reaches by a connection of its own.
+        address: Its storage, which a worker reaches by a connection of its own.
         study: Its name there.
-        sampler: The sampler's name on the command line.
-        defined: What is searched.
-        epochs: Epochs of a trial, for the pruner; None where they are unknown.
-        objective: Makes the objective.
+        problem: What is tuned.
+        sampler, pruner: What the study uses.
     """
 
     address: str = field(repr=False)  # it may hold a password
     study: str
-    sampler: str
-    defined: Search
-    epochs: int | None
-    objective: MakeObjective
+    problem: Problem
+    sampler: CoordinateSampler
+    pruner: BasePruner
+
+    @property
+    def trials(self) -> int:
+        """The budget in total."""
+        return self.problem.defined.trials
 
     def open(self) -> Study:
         """The study. Raises UserError if its storage cannot be used."""
-        import optuna
-
-        from hptoolkit import storage
-        from hptoolkit.config import sampler_factory
-
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         connection = storage.connect(self.address)
         with storage.usable(self.address):
             return optuna.load_study(
                 study_name=self.study,
                 storage=connection,
-                sampler=sampler_factory.sampler(self.sampler, self.defined),
-                pruner=sampler_factory.pruner(self.defined, self.epochs or 100),
+                sampler=self.sampler,
+                pruner=self.pruner,
             )
 
 
-class _Silent:
-    """A listener: who watches the storage sees all that there is to show."""
-
-    def trial_began(self, trial: Trial) -> None:
-        pass
-
-    def trial_ended(self, trial: FrozenTrial) -> None:
-        pass
-
-    def epoch_ended(self, trial: Trial, epoch: Any) -> None:
-        pass
-
-
 def work(job: Job, device: str) -> Ending:
-    """Run trials of a study in this process until nothing is left to run."""
-    from hptoolkit.execution.worker import run
+    """Run trials of a study in this process until nothing is left to run.
 
-    silent = _Silent()
-    objective = job.objective(device, silent.epoch_ended)
-    return run(job.open(), objective, trials=job.defined.trials, listener=silent)
+    Nothing is shown: who watches the storage sees all that there is to show.
+    """
+    silent = Listener()
+    objective = job.problem.objective(device, silent.epoch_ended)
+    return run(job.open(), objective, trials=job.trials, listener=silent)
 
 
 def see_only(gpu: int) -> None:

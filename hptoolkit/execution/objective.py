@@ -18,7 +18,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import (
     AT_CHANCE,
-    CONFIG,
     DATA,
     HISTORY,
     IMAGES_PER_SECOND,
@@ -28,7 +27,7 @@ from hptoolkit.attributes import (
     read,
 )
 from hptoolkit.config.definition import StudyDefinition
-from hptoolkit.coordinates.theory import effective_step
+from hptoolkit.coordinates.theory import effective_step, state_floats
 from hptoolkit.errors import StorageError, UserError
 from hptoolkit.execution import best_weights
 from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
@@ -39,7 +38,6 @@ from hptoolkit.training.classifier import pack
 from hptoolkit.training.data import Split
 from hptoolkit.training.device import memory_of
 from hptoolkit.training.fingerprint import digest
-from hptoolkit.training.optimizer_table import state_floats
 
 
 def check_fits(definition: StudyDefinition, data: Split, device: torch.device) -> None:
@@ -64,13 +62,24 @@ def check_fits(definition: StudyDefinition, data: Split, device: torch.device) -
         model = definition.model.model_copy(update={"width": width})
         network = networks.build(model, data.image_shape, data.classes)
     shapes = [tuple(parameter.shape) for parameter in network.parameters()]
-    numbers = 2 * sum(map(math.prod, shapes)) + state_floats(definition.training, shapes)
+    numbers = 2 * sum(map(math.prod, shapes)) + _state(definition.training, shapes)
     memory = memory_of(device)
     if memory is not None and 4 * numbers > memory:
         raise UserError(
             f"A network of width {width} takes {4 * numbers / 2**30:.3g} GiB to train, and the "
             f"{device.type} has {memory / 2**30:.3g} GiB of memory: take a smaller width."
         )
+
+
+def _state(training: TrainingConfig, shapes: list[tuple[int, ...]]) -> int:
+    """The numbers that the optimizer keeps."""
+    return state_floats(
+        training.optimizer,
+        shapes,
+        momentum=training.momentum,
+        history=training.history,
+        muon_rest=training.muon_rest,
+    )
 
 
 def _largest(definition: StudyDefinition, name: str, otherwise: int) -> int:
@@ -140,12 +149,6 @@ class Objective:
         model, training = self.definition.configure(params)
         seed = self._seed(trial)
         trial.set_user_attr(SEED, seed)
-        config = {
-            "data": self.definition.data.model_dump(mode="json"),
-            "model": model.model_dump(mode="json"),
-            "training": training.model_dump(mode="json"),
-        }
-        trial.set_user_attr(CONFIG, config)
         trial.set_user_attr(DATA, self.read)
         result = self._train(trial, model, training, seed)
         value = float(getattr(result, self.definition.metric.name))
@@ -184,7 +187,7 @@ class Objective:
     ) -> Result:
         """The training, its epochs reported and kept with the trial. Raises TrialPruned."""
         history: list[dict[str, float]] = []
-        reported = trial.study._storage.get_trial(trial._trial_id).intermediate_values
+        reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
         def resumed(epoch: EpochReport) -> None:
             history.append(_finite({**dataclasses.asdict(epoch), **_realised(training, epoch)}))

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from hptoolkit import storage as storages
 from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER, read
 from hptoolkit.config.compare import differences, widened
-from hptoolkit.config.definition import OwnObjective, StudyDefinition
-from hptoolkit.config.load import former_objective_name, objective_name
+from hptoolkit.config.definition import OwnObjective
+from hptoolkit.config.load import former_objective_name, objective_name, stored_definition
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError
+from hptoolkit.optuna_internals import storage_of, study_id_of
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.storage.identity import study_uid
 
@@ -77,7 +78,7 @@ def open_study(
             direction=defined.goal.direction,
             load_if_exists=True,
         )
-        storage.set_study_system_attr(study._study_id, FORMAT, _FORMAT)
+        storage.set_study_system_attr(study_id_of(study), FORMAT, _FORMAT)
         study.set_user_attr(DEFINITION, defined.identity(kind))
         study.set_user_attr(SAMPLER, kind)
         study_uid(study)  # before several processes work on it
@@ -104,7 +105,7 @@ def _formerly_named(
 
 def _check_same(stored: Study, defined: Search, kind: str) -> None:
     """Refuse to mix two definitions in one study; a wider search space keeps the old trials."""
-    written = stored._storage.get_study_system_attrs(stored._study_id).get(FORMAT, _FORMAT)
+    written = storage_of(stored).get_study_system_attrs(study_id_of(stored)).get(FORMAT, _FORMAT)
     if written > _FORMAT:
         raise UserError(
             f"The stored study {stored.study_name} was written by a newer version of hptoolkit "
@@ -122,7 +123,7 @@ def _check_same(stored: Study, defined: Search, kind: str) -> None:
         )
     try:
         # A definition stored before a field existed has that field's default.
-        before = (OwnObjective if "objective" in kept else StudyDefinition).model_validate(kept)
+        before = stored_definition(kept)
     except ValidationError as error:
         raise UserError(
             f"The stored study {stored.study_name} was written by another version of hptoolkit "

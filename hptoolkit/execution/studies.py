@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hptoolkit import storage as storages
 from hptoolkit.attributes import DEFINITION, SLICE, read
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
+from hptoolkit.config.load import stored_definition
 from hptoolkit.errors import UserError, command, nearest
 from hptoolkit.storage.urls import database_file, redact
 
@@ -39,9 +40,9 @@ def find(address: str, name: str) -> Study:
     there = names(address)
     if name in there:
         return load(address, name)
-    found = newest(address, name)
-    if found is not None:
-        return found
+    study = newest(address, name)
+    if study is not None:
+        return study
     if not there:
         raise UserError(
             f"The storage {redact(address)} holds no study: run one by "
@@ -78,10 +79,10 @@ def _of(address: str, definition: str) -> list[Study]:
     with storages.usable(address):
         storage = storages.connect(address)
         studies = [optuna.load_study(study_name=name, storage=storage) for name in there]
-        kept = [read(study.user_attrs, DEFINITION, dict) for study in studies]
+        definitions = [read(study.user_attrs, DEFINITION, dict) for study in studies]
     return [
         study
-        for study, stored in zip(studies, kept, strict=True)
+        for study, stored in zip(studies, definitions, strict=True)
         if stored is not None and stored.get("name") == definition
     ]
 
@@ -92,6 +93,6 @@ def definition_of(study: Study) -> StudyDefinition | OwnObjective | None:
     if stored is None:
         return None
     try:
-        return (OwnObjective if "objective" in stored else StudyDefinition).model_validate(stored)
+        return stored_definition(stored)
     except ValidationError:
         return None

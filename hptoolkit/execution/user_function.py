@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,31 +15,74 @@ from typing import Any
 
 from optuna.trial import Trial
 
+from hptoolkit.config.definition import OwnObjective
+from hptoolkit.config.load import load_function, split_axes
+from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
+from hptoolkit.execution.problem import Problem
 from hptoolkit.execution.siblings import find_beside, is_taken
 
 
 @dataclass(frozen=True)
-class Function:
-    """A user's function by its name, imported once a process."""
+class FunctionProblem(Problem):
+    """A user's function, imported once a process."""
 
-    name: str
+    defined: OwnObjective
 
-    def resolve(self) -> Callable[[Trial], float]:
-        """The function. Raises UserError as `resolve` does."""
-        return _imported(self.name)
+    def headline(self, study: str) -> str:
+        return f"Study {study}: {self.defined.objective}, {self._aim}"
 
-    def __call__(
+    def describe(self) -> str:
+        return f"{self.defined.objective}: {self._aim}."
+
+    def objective(
         self, device: str, on_epoch: Callable[[Trial, Any], None]
     ) -> Callable[[Trial], float]:
-        return self.resolve()
+        return resolve(self.defined.objective)
+
+    @property
+    def _aim(self) -> str:
+        axes = self.defined.coordinates.axes
+        searched = f"axes {', '.join(axes)}" if axes else "every parameter its own axis"
+        return f"{self.defined.goal.direction} its value, {searched}"
+
+
+def prepare(
+    objective: str,
+    name: str | None,
+    overrides: Iterable[str],
+    changes: Mapping[str, Any],
+    coordinates: str | None,
+    start: str,
+) -> FunctionProblem:
+    """The problem of `module:function`; the arguments are those of `builtin_study.prepare`.
+
+    Raises UserError for what the built-in objective alone can, and as `resolve` does.
+    """
+    if name is not None:
+        raise UserError(f"Either a study ({name}) or --objective can be given, not both.")
+    if start != "file":
+        raise UserError("--start lr-range needs the built-in objective: give --set start.lr=…")
+    if coordinates == "auto":
+        raise UserError(
+            "--coordinates auto needs the built-in objective: hptoolkit.coordinates.symmetry tests "
+            "a model of your own; give the axes, such as 'lr*weight_decay,weight_decay'."
+        )
+    resolve(objective)
+    defined = load_function(objective, overrides, **changes)
+    if coordinates is not None:
+        defined = defined.over(split_axes(coordinates))
+    return of_definition(defined)
+
+
+def of_definition(defined: OwnObjective) -> FunctionProblem:
+    """The problem of a definition as it is. Raises UserError as `resolve` and `Coordinates` do."""
+    resolve(defined.objective)
+    Coordinates(*defined.coordinates.axes)
+    return FunctionProblem(defined, ())
 
 
 @cache
-def _imported(name: str) -> Callable[[Trial], float]:
-    return resolve(name)
-
-
 def resolve(name: str) -> Callable[[Trial], float]:
     """The function. Raises UserError if there is no such module or function."""
     module_name, colon, function_name = name.rpartition(":")

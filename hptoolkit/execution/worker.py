@@ -11,10 +11,9 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -23,7 +22,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import ERROR, OWNER, PRUNED_REASON
 from hptoolkit.errors import StorageError, TrialError, UserError
-from hptoolkit.execution.interrupts import Abandoned, Interrupts
+from hptoolkit.execution.signals import Abandoned, Interrupts
+from hptoolkit.optuna_internals import (
+    forget_stop,
+    stoppable,
+    storage_of,
+    study_id_of,
+    trial_id_of,
+    was_stopped,
+)
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.storage.heartbeat import Watch
@@ -33,11 +40,17 @@ from hptoolkit.storage.leases import Lease, Times, owner, put_back, take
 _PAUSES = (0.02, 1.0)
 
 
-class Listener(Protocol):
-    """What is told of the progress."""
+class Listener:
+    """Hears what a worker's trials do; this one keeps it to itself."""
 
-    def trial_began(self, trial: Trial) -> None: ...
-    def trial_ended(self, trial: FrozenTrial) -> None: ...
+    def trial_began(self, trial: Trial) -> None:
+        pass
+
+    def epoch_ended(self, trial: Trial, epoch: Any) -> None:
+        pass
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,11 @@ class Ending:
     reason: str
     exit_code: int = 0
     for_all: bool = False
+
+
+def interrupted(number: int) -> Ending:
+    """The ending by a signal; its exit code is the shell's convention."""
+    return Ending(f"interrupted by {signal.Signals(number).name}", 128 + number)
 
 
 def used(study: Study) -> int:
@@ -98,13 +116,14 @@ def run(
         TrialError: A trial met bad input; it waits to be run again.
     """
     crashes, pause = 0, _PAUSES[0]
-    study._stop_flag = False
+    forget_stop(study)
     interrupts = Interrupts()
     with interrupts, Watch(study, interrupts.abandon, times or Times()) as watch:
         while True:
-            study._thread_local.cached_all_trials = None  # as study.ask() does
             stored = study.get_trials(deepcopy=False)
-            if ending := _interrupted(interrupts) or _why_over(study, trials, stored):
+            if interrupts.received is not None:
+                return interrupted(interrupts.received)
+            if ending := _why_over(study, trials, stored):
                 return ending
             trial = _next(study, trials, stored, watch)
             if trial is None:
@@ -116,7 +135,7 @@ def run(
             if ended is None:
                 continue
             listener.trial_ended(ended)
-            if study._stop_flag:
+            if was_stopped(study):
                 return Ending("the objective called study.stop()", for_all=True)
             crashes = crashes + 1 if ended.state == TrialState.FAIL else 0
             if crashes >= MAX_CRASHES and not _any_complete(study):
@@ -125,10 +144,10 @@ def run(
 
 def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) -> Trial | None:
     """A trial to run, held by this worker; None if others have to finish first."""
-    lease = Lease.of_this_process()
+    storage, lease = storage_of(study), Lease.of_this_process()
     for waiting in (t for t in stored[:trials] if t.state == TrialState.WAITING):
-        if take(study, waiting._trial_id, lease):
-            return _begin(study, study._storage.get_trial(waiting._trial_id), lease, watch)
+        if take(study, trial_id_of(waiting), lease):
+            return _begin(study, storage.get_trial(trial_id_of(waiting)), lease, watch)
     if len(stored) >= trials:
         return None
     if isinstance(study.sampler, CoordinateSampler) and study.sampler.waits(study, stored):
@@ -137,8 +156,8 @@ def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) ->
     template = optuna.trial.create_trial(
         state=TrialState.RUNNING, system_attrs=lease.attributes(), user_attrs={OWNER: owner()}
     )
-    trial_id = study._storage.create_new_trial(study._study_id, template)
-    created = study._storage.get_trial(trial_id)
+    trial_id = storage.create_new_trial(study_id_of(study), template)
+    created = storage.get_trial(trial_id)
     if created.number >= trials:
         # Another worker has started the last one meanwhile. A larger budget begins with this one.
         put_back(study, trial_id)
@@ -148,14 +167,15 @@ def _next(study: Study, trials: int, stored: list[FrozenTrial], watch: Watch) ->
 
 def _begin(study: Study, frozen: FrozenTrial, lease: Lease, watch: Watch) -> Trial | None:
     """Choose a trial's parameters, if that can be done now; otherwise it waits."""
-    trial_id, sampler = frozen._trial_id, study.sampler
+    trial_id, sampler = trial_id_of(frozen), study.sampler
     watch.hold(trial_id, lease)
     try:
         if not isinstance(sampler, CoordinateSampler) or sampler.claim(study, frozen):
+            trial = Trial(study, trial_id)
             for stale in (ERROR, PRUNED_REASON):  # of a run that was cut off just before its end
                 if frozen.user_attrs.get(stale) is not None:
-                    study._storage.set_trial_user_attr(trial_id, stale, None)
-            return Trial(study, trial_id)
+                    trial.set_user_attr(stale, None)
+            return trial
         watch.release()
         put_back(study, trial_id)
     except UpdateFinishedTrialError:
@@ -189,12 +209,12 @@ def _run_one(
         return None
     except TrialError:
         watch.release()
-        put_back(study, trial._trial_id)
+        put_back(study, trial_id_of(trial))
         raise
     except KeyboardInterrupt:
         interrupts.was_interrupted()
         watch.release()
-        put_back(study, trial._trial_id)
+        put_back(study, trial_id_of(trial))
         return None
     finally:
         watch.release()
@@ -202,7 +222,7 @@ def _run_one(
 
 def _tell(study: Study, trial: Trial, state: TrialState, value: float | None) -> FrozenTrial | None:
     """Store how a trial ended; None if somebody else was faster, whose result stays."""
-    storage, trial_id = study._storage, trial._trial_id
+    storage, trial_id = storage_of(study), trial_id_of(trial)
     try:
         study.tell(trial, value, state=state)
     except ValueError as error:
@@ -219,7 +239,7 @@ def _evaluate(
 ) -> tuple[TrialState, float | None]:
     """How a trial ends, and its value if it is complete; the reason otherwise is kept with it."""
     try:
-        with _stoppable(trial.study), interrupts.allowed(), warnings.catch_warnings():
+        with stoppable(trial.study), interrupts.allowed(), warnings.catch_warnings():
             # A trial that is run again reports what it has reported before.
             warnings.filterwarnings("ignore", "The reported value is ignored")
             returned: object = objective(trial)
@@ -258,24 +278,6 @@ def _number(returned: object) -> float | None:
             return float(returned)  # type: ignore[arg-type]
     except Exception:  # whatever a user's type raises
         return None
-
-
-@contextmanager
-def _stoppable(study: Study) -> Iterator[None]:
-    """Let an objective call `study.stop()`, as under `study.optimize`."""
-    study._thread_local.in_optimize_loop = True
-    try:
-        yield
-    finally:
-        study._thread_local.in_optimize_loop = False
-
-
-def _interrupted(interrupts: Interrupts) -> Ending | None:
-    """The ending by a signal, once one has come; its exit code is the shell's convention."""
-    number = interrupts.received
-    if number is None:
-        return None
-    return Ending(f"interrupted by {signal.Signals(number).name}", 128 + number)
 
 
 def _any_complete(study: Study) -> bool:

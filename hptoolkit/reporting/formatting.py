@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-_SYMBOLS = {"lr": "λ", "momentum": "ρ", "weight_decay": "α", "batch_size": "N"}
+from hptoolkit.coordinates.symbols import symbol as symbol
 
 _LABELS = {
     "lr": "learning rate λ",
@@ -14,15 +13,6 @@ _LABELS = {
     "weight_decay": "weight decay α",
     "batch_size": "batch size N (images)",
 }
-
-
-def symbol(expression: str) -> str:
-    """An axis or a parameter in the notation of the literature: `lr*weight_decay` is λα."""
-    words = re.sub(r"[A-Za-z_][\w.]*", lambda m: _SYMBOLS.get(m[0], m[0]), expression)
-    powers = {"**0.5": "^½", "**2": "²"}
-    for power, short in powers.items():
-        words = words.replace(power, short)
-    return re.sub(r"(?<=[λραN)²½])\*(?=[λραN(])", "", words).replace("1-", "1−")
 
 
 def label(expression: str) -> str:

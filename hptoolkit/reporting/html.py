@@ -67,7 +67,7 @@ def write(
 
     Args:
         path: The HTML file; its folder is made.
-        study_name: The title.
+        study_name: The title; none where it is empty.
         figures: In order; plotly's JavaScript is part of the page, once.
         notes: What could not be shown, a sentence each.
         about: What the study is, in a sentence.
@@ -103,8 +103,8 @@ def html(
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(study_name)}</title><style>{_STYLE}</style>{script}</head><body>",
-        f"<h1>{escape(study_name)}</h1>",
-        f'<p class="about">{escape(about)}</p>',
+        f"<h1>{escape(study_name)}</h1>" if study_name else "",
+        f'<p class="about">{escape(about)}</p>' if about else "",
         _defined(facts),
         _listed("What was found", findings),
         *(_section(figure) for figure in figures),

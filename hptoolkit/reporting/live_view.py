@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.errors import StorageError
+from hptoolkit.execution.engines.engine import View
 
 if TYPE_CHECKING:
     from hptoolkit.reporting.terminal import Progress
+    from hptoolkit.training import EpochReport
 
 
-class View:
+class LiveView(View):
     """Shows what happens in a study, as often as `look` is called.
 
     A look costs the reading of what is new, and a glance at the trials from the first that had not
@@ -27,10 +29,19 @@ class View:
 
     def __init__(self, study: Study, progress: Progress) -> None:
         self._study = study
-        self.progress = progress
+        self._progress = progress
         self._known = 0  # all trials with a smaller number have ended and been shown
         self._shown: set[int] = set()
         self._take_new()
+
+    def trial_began(self, trial: Trial) -> None:
+        self._progress.trial_began(trial)
+
+    def epoch_ended(self, trial: Trial, epoch: EpochReport) -> None:
+        self._progress.epoch_ended(trial, epoch)
+
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        self.look()
 
     def look(self) -> list[FrozenTrial]:
         """Show what is new; the trials that have ended since the last look, in that order."""
@@ -39,8 +50,8 @@ class View:
         except (StorageError, OSError):
             return []  # the workers meet it too, and it is they who give up or go on
         for trial in ended:
-            self.progress.trial_ended(trial)
-        self.progress.show_running(self._running)
+            self._progress.trial_ended(trial)
+        self._progress.show_running(self._running)
         return ended
 
     def _take_new(self) -> list[FrozenTrial]:

@@ -7,24 +7,29 @@ A trial that is run again, because its worker has gone, keeps the choice that wa
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import warnings
 from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import TrialPruned
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.attributes import CLAIM, COORDINATES
+from hptoolkit.attributes import CLAIM, COORDINATES, PRUNED_REASON
 from hptoolkit.errors import UserError
+from hptoolkit.optuna_internals import contains, storage_of, trial_id_of
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
 from hptoolkit.samplers.search import CoordinateSearch
 from hptoolkit.search_space.axis import random_value
 from hptoolkit.search_space.region import SearchSpace
+
+# Why a trial was pruned that Optuna began after the search had ended.
+_ENDED = "the search has ended"
 
 
 class StudyExhausted(RuntimeError):
@@ -46,7 +51,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         Returns:
             False if nothing is to be evaluated before a running trial ends, or at all.
         """
-        if is_decided(trial) or study._is_multi_objective():
+        if is_decided(trial) or len(study.directions) > 1:
             return True
         trials = self._settled(study, trial)
         space = self._search_space(trials)
@@ -57,25 +62,26 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         for earlier in (t for t in abandoned if t.number < trial.number):
             params = self._proposal(study, earlier, trials, space)
             if params is not None:
-                study._storage.set_trial_system_attr(earlier._trial_id, CLAIM, params)
+                storage_of(study).set_trial_system_attr(trial_id_of(earlier), CLAIM, params)
                 trials = stored_trials(study)
         params = self._proposal(study, trial, trials, space)
         if params is None:
             return not others_run and self.why_finished(study) is None
-        study._storage.set_trial_system_attr(trial._trial_id, CLAIM, params)
+        storage_of(study).set_trial_system_attr(trial_id_of(trial), CLAIM, params)
         return True
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> SearchSpace:
         return dict(self._declared or self._search_space(stored_trials(study)))
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        if study._is_multi_objective() or is_decided(trial):
+        if len(study.directions) > 1 or is_decided(trial):
             return
         trials = self._settled(study, trial)
         space = self._search_space(trials)
         if space:
             params = self._choose(study, trial, trials, space)
-            study._storage.set_trial_system_attr(trial._trial_id, CLAIM, params)
+            if params is not None:
+                storage_of(study).set_trial_system_attr(trial_id_of(trial), CLAIM, params)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: SearchSpace
@@ -85,10 +91,15 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             return {}
         claim = trial.system_attrs.get(CLAIM)  # of a trial that was claimed before it started
         if claim is None:
-            claim = study._storage.get_trial_system_attrs(trial._trial_id).get(CLAIM, {})
+            claim = storage_of(study).get_trial_system_attrs(trial_id_of(trial)).get(CLAIM, {})
         if claim.keys() == search_space.keys():
             return dict(claim)
-        return self._choose(study, trial, stored_trials(study), search_space)
+        params = self._choose(study, trial, stored_trials(study), search_space)
+        if params is None:
+            # Optuna has no other way to end a trial that it has already begun, without a training.
+            storage_of(study).set_trial_user_attr(trial_id_of(trial), PRUNED_REASON, _ENDED)
+            raise TrialPruned(f"{_ENDED}: nothing is left to evaluate.")
+        return params
 
     def sample_independent(
         self,
@@ -106,7 +117,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             )
         if param_name in self.start and not self._search_space(stored_trials(study)):
             value = self.start[param_name]
-            if not param_distribution._contains(param_distribution.to_internal_repr(value)):
+            if not contains(param_distribution, value):
                 raise UserError(
                     f"The start lies outside the region: {param_name} = {value} there, the "
                     f"objective suggests it from {param_distribution}."
@@ -127,15 +138,12 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        if study._is_multi_objective():
+        if len(study.directions) > 1:
             return
         names = self.coordinates.names
         if names and all(name in trial.params for name in names):
             point = self.coordinates.from_raw({name: trial.params[name] for name in names})
-            study._storage.set_trial_user_attr(trial._trial_id, COORDINATES, point)
-        root = getattr(study, "_study", study)  # Hyperband hands over one bracket of the study
-        if not root._thread_local.in_optimize_loop:
-            return
+            storage_of(study).set_trial_user_attr(trial_id_of(trial), COORDINATES, point)
         # The trial's result is stored only after this call.
         ended = copy.copy(trial)
         ended.state, ended.values = state, list(values) if values is not None else None
@@ -145,7 +153,8 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             region = self.region(space)
             history = self._history(study, trials, space, trial.number)
             if self.ends(region) and self.finished(region, history):
-                root.stop()
+                with contextlib.suppress(RuntimeError):  # outside study.optimize
+                    study.stop()
 
     def _proposal(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
@@ -155,12 +164,13 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         history = self._history(study, trials, space, trial.number)
         position = self.propose(region, history)
         for name, note in history.notes.items():
-            study._storage.set_trial_system_attr(trial._trial_id, name, note)
+            storage_of(study).set_trial_system_attr(trial_id_of(trial), name, note)
         return None if position is None else region.decode(position)
 
     def _choose(
         self, study: Study, trial: FrozenTrial, trials: list[FrozenTrial], space: SearchSpace
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
+        """The parameters to evaluate; None if the search has ended, of which `optimize` is told."""
         params = self._proposal(study, trial, trials, space)
         if params is not None:
             return params
@@ -168,14 +178,12 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         history = self._history(study, trials, space, trial.number)
         reason = self.finished(region, history)
         if self.ends(region) and reason:
-            root = getattr(study, "_study", study)
-            if not root._thread_local.in_optimize_loop:
-                study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-                raise StudyExhausted(f"The search has ended: {reason}.")
-            warnings.warn(
-                f"The search has ended: {reason}. The best point is evaluated once more.",
-                stacklevel=2,
-            )
+            try:
+                study.stop()
+            except RuntimeError:  # outside study.optimize: by study.ask
+                storage_of(study).set_trial_state_values(trial_id_of(trial), TrialState.FAIL)
+                raise StudyExhausted(f"The search has ended: {reason}.") from None
+            return None
         if not reason and (waited_for := history.oldest_pending()):
             # Nothing is left but points that run, and their workers may be dead: run one again.
             return waited_for.params
@@ -190,7 +198,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
 
 
 def _require_single_objective(study: Study) -> None:
-    if study._is_multi_objective():
+    if len(study.directions) > 1:
         raise UserError(
             f"The study has {len(study.directions)} objectives, this sampler searches for one: "
             "create the study with a single direction, or use one of Optuna's samplers."

@@ -12,6 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.attributes import CLAIM, LEASE
+from hptoolkit.optuna_internals import FIXED_PARAMS, storage_of, study_id_of
 
 # Seconds that a trial waits for an earlier one to announce its choice: its worker may be dead. One
 # with a lease is put back by those who watch it (hptoolkit.storage.leases), after a minute or so.
@@ -46,16 +47,16 @@ class EarlierTrials:
             return False
         # By one's own clock: that of the trial's machine may be wrong.
         now = time.monotonic()
-        since = self._awaited_since.setdefault((study._study_id, trial.number), now)
+        since = self._awaited_since.setdefault((study_id_of(study), trial.number), now)
         leased = trial.system_attrs.get(LEASE) is not None
         return now - since < (_PATIENCE_LEASED if leased else _PATIENCE)
 
 
 def stored_trials(study: Study) -> list[FrozenTrial]:
     """All trials, those of other brackets too; not to be changed."""
-    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+    return storage_of(study).get_all_trials(study_id_of(study), deepcopy=False)
 
 
 def is_decided(trial: FrozenTrial) -> bool:
     """Whether a trial's parameters were chosen before, by a sampler or by who enqueued it."""
-    return CLAIM in trial.system_attrs or "fixed_params" in trial.system_attrs
+    return CLAIM in trial.system_attrs or FIXED_PARAMS in trial.system_attrs

@@ -8,6 +8,7 @@ import uuid
 from optuna.study import Study
 
 from hptoolkit.attributes import STUDY_UID
+from hptoolkit.optuna_internals import storage_of
 
 _PROPOSED = f"{STUDY_UID}:"  # followed by the time and the identity that a process proposed
 # Seconds, and writes of the length of its own, after which a database shows what others proposed.
@@ -43,4 +44,4 @@ def _ordered(study: Study) -> bool:
     """Whether the attributes come in the order in which they were written."""
     from optuna.storages import InMemoryStorage, JournalStorage
 
-    return isinstance(study._storage, JournalStorage | InMemoryStorage)
+    return isinstance(storage_of(study), JournalStorage | InMemoryStorage)

@@ -15,12 +15,11 @@ from collections.abc import Generator
 from typing import Any
 
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._storage import JournalOperation
 
 from hptoolkit.errors import StorageError, UserError
+from hptoolkit.optuna_internals import JOURNAL_OPERATIONS
 from hptoolkit.storage.journal_lock import JournalLock
 
-_KNOWN = frozenset(int(operation) for operation in JournalOperation)
 _CHUNK = 1 << 16
 
 
@@ -28,7 +27,10 @@ class JournalFile(JournalFileBackend):
     """The file at a path, made if it is missing."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path, lock_obj=JournalLock(path))
+        lock = JournalLock(path)
+        super().__init__(path, lock_obj=lock)
+        self._journal, self._guard = path, lock
+        self._lines_end = 0  # where the last of the lines that were read ends
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append records, all of them or none.
@@ -37,10 +39,10 @@ class JournalFile(JournalFileBackend):
         """
         lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
         try:
-            with self._lock:  # type: ignore[attr-defined]
+            with self._guard:
                 self._append("".join(lines).encode())
         except OSError as error:
-            raise StorageError(_sentence(self._file_path, error)) from None
+            raise StorageError(_sentence(self._journal, error)) from None
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         """The records from a number on; half a line at the end is none yet.
@@ -48,33 +50,41 @@ class JournalFile(JournalFileBackend):
         Raises StorageError if the file is shorter than it was, or damaged; UserError for records
         of a newer version of Optuna.
         """
-        known = self._log_number_offset.get(log_number_from, 0)
         number = log_number_from
         try:
-            if os.stat(self._file_path).st_size < known:
+            end = self._end()
+            if end < self._lines_end:
                 raise StorageError(
-                    f"The storage {self._file_path} is shorter than it was: somebody else has "
+                    f"The storage {self._journal} is shorter than it was: somebody else has "
                     "replaced or cut it. Run the command again to go on with what it holds now."
                 )
+            self._lines_end = end
             for log in super().read_logs(log_number_from):
                 number += 1
-                if log.get("op_code") not in _KNOWN:
+                if log.get("op_code") not in JOURNAL_OPERATIONS:
                     raise UserError(
-                        f"The storage {self._file_path} was written by a newer version of Optuna "
+                        f"The storage {self._journal} was written by a newer version of Optuna "
                         f"(operation {log.get('op_code')} in line {number}): update Optuna by "
                         "pip install -U optuna, or give another --storage."
                     )
                 yield log
         except OSError as error:
-            raise StorageError(_sentence(self._file_path, error)) from None
+            raise StorageError(_sentence(self._journal, error)) from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise StorageError(
-                f"The storage {self._file_path} is damaged in line {number + 1}; the lines before "
+                f"The storage {self._journal} is damaged in line {number + 1}; the lines before "
                 "are whole. Cut the file off there, or give another --storage."
             ) from None
 
+    def _end(self) -> int:
+        descriptor = os.open(self._journal, os.O_RDONLY)
+        try:
+            return _end_of_lines(descriptor)
+        finally:
+            os.close(descriptor)
+
     def _append(self, data: bytes) -> None:
-        descriptor = os.open(self._file_path, os.O_RDWR | os.O_APPEND)
+        descriptor = os.open(self._journal, os.O_RDWR | os.O_APPEND)
         try:
             end = _end_of_lines(descriptor)
             if end < os.fstat(descriptor).st_size:

@@ -17,7 +17,7 @@ import uuid
 from types import TracebackType
 from typing import Self
 
-from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal import JournalFileSymlinkLock
 
 from hptoolkit.storage.machine import this_kernel
 
@@ -30,7 +30,7 @@ except ImportError:  # Windows: the link alone
 _GRACE = 30.0
 
 
-class JournalLock(BaseJournalFileLock):
+class JournalLock(JournalFileSymlinkLock):
     """The lock of a journal file; a context manager."""
 
     def __init__(self, path: str) -> None:

@@ -25,6 +25,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from hptoolkit.attributes import BEAT, ERROR, LEASE, LOST, OWNER, read
+from hptoolkit.optuna_internals import storage_of, trial_id_of
 from hptoolkit.storage.machine import is_gone, started, this_machine
 
 # Trials are run again this often because their owner has gone.
@@ -87,7 +88,7 @@ def renew(study: Study, trial_id: int, lease: Lease, beat: int) -> bool:
 
     A trial that was put back too early, and that nobody has taken up yet, is taken back.
     """
-    storage = study._storage
+    storage = storage_of(study)
     trial = storage.get_trial(trial_id)
     if trial.state.is_finished() or Lease.read(trial) not in (None, lease):
         return False
@@ -103,11 +104,11 @@ def renew(study: Study, trial_id: int, lease: Lease, beat: int) -> bool:
 def take(study: Study, trial_id: int, lease: Lease) -> bool:
     """Make a waiting trial one's own; False if somebody else was faster."""
     try:
-        if not study._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+        if not storage_of(study).set_trial_state_values(trial_id, TrialState.RUNNING):
             return False
         for name, value in lease.attributes().items():
-            study._storage.set_trial_system_attr(trial_id, name, value)
-        study._storage.set_trial_user_attr(trial_id, OWNER, owner())
+            storage_of(study).set_trial_system_attr(trial_id, name, value)
+        storage_of(study).set_trial_user_attr(trial_id, OWNER, owner())
     except UpdateFinishedTrialError:
         return False
     return True
@@ -127,8 +128,8 @@ def put_back(study: Study, trial_id: int) -> None:
     """Let a running trial wait to be run again, with its number, parameters and seed."""
     try:
         # A watcher must not take the next owner for this one.
-        study._storage.set_trial_system_attr(trial_id, LEASE, None)
-        study._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        storage_of(study).set_trial_system_attr(trial_id, LEASE, None)
+        storage_of(study).set_trial_state_values(trial_id, TrialState.WAITING)
     except UpdateFinishedTrialError:
         pass  # somebody has finished it
 
@@ -141,7 +142,7 @@ def put_back_lost(study: Study, seen: FrozenTrial) -> bool:
         seen: The trial as it was when its owner was found to have gone. Nothing is done if it has
             another owner by now. Two who find the same owner gone count it once.
     """
-    storage, trial_id = study._storage, seen._trial_id
+    storage, trial_id = storage_of(study), trial_id_of(seen)
     trial = storage.get_trial(trial_id)
     if trial.state != TrialState.RUNNING or _identity(trial) != _identity(seen):
         return False
@@ -193,16 +194,16 @@ class Watcher:
         self._looked = now
         ages: dict[int, tuple[tuple[Any, ...], float]] = {}
         for trial in running:
-            if trial._trial_id == own:
+            if trial_id_of(trial) == own:
                 continue
-            before, age = self._ages.get(trial._trial_id, ((), 0.0))
+            before, age = self._ages.get(trial_id_of(trial), ((), 0.0))
             signs = _signs_of_life(trial)
             age = age + elapsed if signs == before else 0.0
             lease = Lease.read(trial)
             if (lease is not None and lease.has_visibly_gone()) or age >= self._times.expiry:
                 put_back_lost(study, trial)
             else:
-                ages[trial._trial_id] = (signs, age)
+                ages[trial_id_of(trial)] = (signs, age)
         self._ages = ages
         return pause
 

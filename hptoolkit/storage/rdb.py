@@ -20,6 +20,7 @@ from sqlalchemy.exc import (
 )
 
 from hptoolkit.errors import StorageError, UserError
+from hptoolkit.optuna_internals import DATABASE_OPERATIONS
 from hptoolkit.storage.retry import PATIENCE, patient
 from hptoolkit.storage.urls import redact
 
@@ -41,11 +42,10 @@ _LASTING = ("53100", "28000", "28P01", "3D000")
 _OPERATIONS = (
     "create_new_study", "delete_study", "set_study_user_attr", "set_study_system_attr",
     "get_study_id_from_name", "get_study_name_from_id", "get_study_directions",
-    "get_study_user_attrs", "get_study_system_attrs", "get_all_studies", "_create_new_trial",
-    "_set_trial_param", "get_trial_param", "set_trial_state_values",
-    "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
-    "get_trial_id_from_study_id_trial_number", "get_trial", "_get_trials", "_get_best_trial_id",
-    "get_trial_user_attrs", "get_trial_system_attrs",
+    "get_study_user_attrs", "get_study_system_attrs", "get_all_studies", "get_trial_param",
+    "set_trial_state_values", "set_trial_intermediate_value", "set_trial_user_attr",
+    "set_trial_system_attr", "get_trial_id_from_study_id_trial_number", "get_trial",
+    "get_trial_user_attrs", "get_trial_system_attrs", *DATABASE_OPERATIONS,
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ class Database(RDBStorage):
 patient(Database, _OPERATIONS)
 
 # When a connection is lost, Optuna logs the SQL and asks once more: here that is done anyway.
-logging.getLogger("optuna.storages._rdb.storage").addFilter(
+logging.getLogger(RDBStorage.__module__).addFilter(
     lambda record: not record.getMessage().startswith("Caught an error from sqlalchemy")
 )
 
@@ -138,8 +138,6 @@ def _options(url: URL) -> dict[str, Any]:
 
 def _check_tables(url: URL, options: dict[str, Any], shown: str) -> None:
     """Refuse another program's tables, or another version's, before any is made."""
-    from optuna.storages._rdb import models
-
     engine = sqlalchemy.create_engine(url, **options)
     try:
         tables = set(sqlalchemy.inspect(engine).get_table_names())
@@ -150,31 +148,29 @@ def _check_tables(url: URL, options: dict[str, Any], shown: str) -> None:
             version = str(versions.scalar() or "")
     finally:
         engine.dispose()
-    if models.StudyModel.__tablename__ not in tables:
+    if "studies" not in tables:
         raise UserError(
             f"The storage {shown} is a database of something else, without Optuna's tables: it was "
             "left as it is. Give another --storage."
         )
-    known = _revisions()
-    if version and version not in known:
+    if not version:
+        return  # another worker makes the tables just now
+    stored = RDBStorage(
+        url.render_as_string(hide_password=False),
+        options,
+        skip_compatibility_check=True,
+        skip_table_creation=True,
+    )
+    known = stored.get_all_versions()  # the newest first
+    stored.engine.dispose()
+    if version not in known:
         raise UserError(
             f"The storage {shown} was written by a newer version of Optuna (schema {version}, the "
             f"newest known here is {known[0]}): update Optuna by pip install -U optuna, or give "
             "another --storage."
         )
-    if version and version != known[0]:
+    if version != known[0]:
         raise UserError(
             f"The storage {shown} was written by an older version of Optuna (schema {version}): "
             "update it by optuna storage upgrade --storage URL, or give another --storage."
         )
-
-
-def _revisions() -> list[str]:
-    """Schema versions that the installed Optuna knows, the newest first."""
-    from pathlib import Path
-
-    import optuna.storages._rdb
-    from alembic.script import ScriptDirectory
-
-    folder = Path(optuna.storages._rdb.__file__).with_name("alembic")
-    return [str(r.revision) for r in ScriptDirectory(str(folder)).walk_revisions()]

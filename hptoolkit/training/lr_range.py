@@ -9,7 +9,7 @@ that. Slopes are taken against log lr: against lr itself they would favour the s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from hptoolkit.training.loop import Data, Model, prepare
 from hptoolkit.training.seeds import Seeds
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Step = Callable[[float], torch.Tensor]
 
 BANDWIDTH = 0.15  # of the smoothing, in decades of the learning rate
 GUSTO = 0.5  # the share of the steepest slope that the upper bound still has
@@ -40,7 +41,7 @@ class Suggestion:
     minimum: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RangeTest:
     """`losses` at each of `lrs`, one a step; `smoothed` and `slopes` (a decade) of the same length.
 
@@ -53,6 +54,14 @@ class RangeTest:
     slopes: tuple[float, ...]
     exploded: bool
     suggestion: Suggestion
+
+    def __repr__(self) -> str:
+        """What it suggests: not hundreds of losses."""
+        bounds = self.suggestion
+        return (
+            f"Range test of {len(self.lrs)} steps: a peak learning rate of {bounds.high:.2g} at "
+            f"most and {bounds.low:.2g} at least (the loss is lowest at {bounds.minimum:.2g})."
+        )
 
 
 def range_test(
@@ -73,30 +82,50 @@ def range_test(
     changed. `config` decides the rest, its epochs and schedule apart; `factor` is high/low of the
     suggestion. Raises UserError for bad input, or if the loss fell nowhere.
     """
+    device = torch.device(device)
+
+    def begin() -> Step:
+        trainer = prepare(config, data, model, seed, device)
+        batches: list[torch.Tensor] = []
+
+        def step(lr: float) -> torch.Tensor:
+            batches[:] = batches or trainer.batches()
+            trainer.set_factor(lr / config.lr)
+            return trainer.step(batches.pop())
+
+        return step
+
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        return measure(begin, lowest=lowest, highest=highest, steps=steps, factor=factor)
+
+
+def measure(
+    begin: Callable[[], Step], *, lowest: float, highest: float, steps: int, factor: float
+) -> RangeTest:
+    """The range test of any training. Arguments and errors are those of `range_test`.
+
+    `begin` starts it: what it returns takes a step at a rate and gives the loss () before it,
+    detached. Random numbers are the caller's to keep.
+    """
     if not 0 < lowest < highest < math.inf:
         raise UserError(
             f"the range of learning rates must rise from above 0, got {lowest:g} to {highest:g}"
         )
     if steps < 20 or factor <= 1:
         raise UserError(f"20 steps and a factor above 1 are needed, got {steps} and {factor:g}")
-    device = torch.device(device)
     lrs = np.geomspace(lowest, highest, steps)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        trainer = prepare(config, data, model, seed, device)
-        losses: list[float] = []
-        pending: list[torch.Tensor] = []
-        batches = trainer.batches()
-        for lr in lrs.tolist():
-            batches = batches or trainer.batches()
-            trainer.set_factor(lr / config.lr)
-            pending.append(trainer.step(batches.pop()))
-            if len(pending) == CHECK_EVERY:
-                losses += torch.stack(pending).tolist()
-                pending.clear()
-                if _exploded(losses, lrs):
-                    break
-        if pending:
+    step = begin()
+    losses: list[float] = []
+    pending: list[torch.Tensor] = []
+    for lr in lrs.tolist():
+        pending.append(step(lr))
+        if len(pending) == CHECK_EVERY:
             losses += torch.stack(pending).tolist()
+            pending.clear()
+            if _exploded(losses, lrs):
+                break
+    if pending:
+        losses += torch.stack(pending).tolist()
     end = _end(losses, lrs)
     if end < CHECK_EVERY:
         raise UserError(f"the loss exploded at once: start below a learning rate of {lowest:g}")

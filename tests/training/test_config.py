@@ -68,7 +68,7 @@ def test_a_config_survives_json() -> None:
 
 def test_importing_the_package_does_not_import_torch() -> None:
     code = (
-        "import sys, hptoolkit.training.data, hptoolkit.training.optimizer_table;"
+        "import sys, hptoolkit.training.config, hptoolkit.training.data;"
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hptoolkit.coordinates.theory import expressions
+from hptoolkit.coordinates.monomial import parse
+from hptoolkit.coordinates.theory import FACTS, expressions, state_floats
 from hptoolkit.errors import UserError
 from hptoolkit.training import optimizers
 from hptoolkit.training.config import ModelConfig, Optimizer, TrainingConfig
 from hptoolkit.training.model import resnet
 from hptoolkit.training.muon import Muon, orthogonalized
-from hptoolkit.training.optimizer_table import OPTIMIZER_TABLE, state_floats
 
 ALL = list(get_args(Optimizer))
 R = 3.0
@@ -59,7 +59,7 @@ def weights_after(config: TrainingConfig, scale: float, steps: int = 12) -> list
     return [network.first.detach(), network.second.detach()]
 
 
-EXACT = [name for name in ALL if OPTIMIZER_TABLE[name].scaling]
+EXACT = [name for name in ALL if FACTS[name].scaling]
 
 
 def a_config(name: str, **changes: Any) -> TrainingConfig:
@@ -79,7 +79,7 @@ def scaled(config: TrainingConfig, exponents: Any, r: float) -> TrainingConfig:
 @pytest.mark.parametrize("name", EXACT)
 def test_the_stated_symmetry_is_exact_over_a_trajectory(name: str) -> None:
     config = a_config(name)
-    rescaled = scaled(config, OPTIMIZER_TABLE[name].scaling, R)
+    rescaled = scaled(config, FACTS[name].scaling, R)
     start = [p.detach() for p in ScaleFree(1.0).parameters()]
     for before, w, w_scaled in zip(
         start, weights_after(config, 1.0), weights_after(rescaled, R), strict=True
@@ -91,7 +91,7 @@ def test_the_stated_symmetry_is_exact_over_a_trajectory(name: str) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_without_the_rescaling_the_trajectories_differ(name: str) -> None:
     """So that the symmetry's test could have failed: each exponent matters."""
-    config, scaling = a_config(name), OPTIMIZER_TABLE[name].scaling
+    config, scaling = a_config(name), FACTS[name].scaling
     reference = R * weights_after(config, 1.0)[0]
     for left_out in set(scaling) - {"eps"}:
         exponents = {key: power for key, power in scaling.items() if key != left_out}
@@ -102,26 +102,31 @@ def test_without_the_rescaling_the_trajectories_differ(name: str) -> None:
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "adam", "rmsprop"])
 def test_decoupled_decay_changes_the_symmetry_to_its_own(name: str) -> None:
     config = a_config(name, decoupled_decay=True)
-    lr_power = OPTIMIZER_TABLE[name].scaling["lr"]
-    exponents = OPTIMIZER_TABLE[name].scaling | {"weight_decay": -lr_power}
+    lr_power = FACTS[name].scaling["lr"]
+    exponents = FACTS[name].scaling | {"weight_decay": -lr_power}
     w = weights_after(config, 1.0)[1]
     rescaled = weights_after(scaled(config, exponents, R), R)[1]
     torch.testing.assert_close(rescaled, R * w, rtol=1e-9, atol=0)
 
 
+def invariant(name: str) -> str:
+    """The first of the coordinates that theory gives."""
+    return expressions(
+        name, normalized=True, lr="lr", momentum=None, weight_decay="weight_decay", batch_size=None
+    )[0]
+
+
 def test_invariants_as_products() -> None:
-    invariants = {name: OPTIMIZER_TABLE[name].invariant for name in ALL}
-    assert invariants["nesterov"] == invariants["adamw"] == invariants["muon"] == "lr*weight_decay"
-    assert invariants["adam"] == "lr**2*weight_decay"
-    assert invariants["lars"] == invariants["lamb"] == "lr"
+    assert {invariant(name) for name in ("nesterov", "adamw", "muon")} == {"lr*weight_decay"}
+    assert invariant("adam") == "lr**2*weight_decay"
+    assert invariant("lars") == invariant("lamb") == "lr"
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if n != "lbfgs"])
-def test_the_ready_made_coordinates_search_along_the_invariant(name: str) -> None:
-    axes = expressions(
-        name, normalized=True, lr="lr", momentum=None, weight_decay="weight_decay", batch_size=None
-    )
-    assert axes[0] == OPTIMIZER_TABLE[name].invariant
+def test_the_ready_made_coordinates_search_along_what_the_symmetry_leaves_alone(name: str) -> None:
+    scaling = FACTS[name].scaling
+    powers = [scaling.get(f.name, 0) * power for f, power in parse(invariant(name)).items()]
+    assert sum(powers) == 0
 
 
 def test_adam_with_decoupled_decay_is_adamw() -> None:
@@ -209,7 +214,8 @@ def test_the_state_is_as_large_as_stated(name: str) -> None:
         parts = optimizer.optimizers if together else [optimizer]
         tensors = [t for part in parts for state in part.state.values() for t in state.values()]
         held = sum(t.numel() for t in tensors if isinstance(t, Tensor) and t.ndim > 0)
-        assert held == state_floats(config, [tuple(p.shape) for p in network.parameters()])
+        shapes = [tuple(p.shape) for p in network.parameters()]
+        assert held == state_floats(name, shapes, muon_rest=config.muon_rest)
 
 
 def test_the_state_of_lbfgs_is_as_large_as_stated() -> None:
@@ -229,7 +235,7 @@ def test_the_state_of_lbfgs_is_as_large_as_stated() -> None:
     held = sum(t.numel() for t in (state["d"], state["prev_flat_grad"]))
     held += sum(t.numel() for t in state["old_dirs"] + state["old_stps"])
     gradient = 31  # the flat copy of the current one, alive during a step
-    assert held + gradient == state_floats(config, [(1, 30), (1,)])
+    assert held + gradient == state_floats("lbfgs", [(1, 30), (1,)], history=3)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -273,8 +279,8 @@ def test_lbfgs_warns_of_random_batches_and_of_nothing_else() -> None:
 
 
 def test_the_table_names_fields_that_exist() -> None:
-    assert set(OPTIMIZER_TABLE) == set(ALL)
-    for facts in OPTIMIZER_TABLE.values():
+    assert set(FACTS) == set(ALL)
+    for facts in FACTS.values():
         assert set(facts.hyperparameters) <= set(TrainingConfig.model_fields)
         assert set(facts.scaling) <= set(facts.hyperparameters)
     assert ModelConfig().width == 64

@@ -1,26 +1,27 @@
-"""What an engine is asked, and how many workers it is to place where."""
+"""What an engine does, and how many workers it is to place where."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hptoolkit.errors import UserError, nearest
+from hptoolkit.execution.worker import Ending, Listener
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import FrozenTrial
 
     from hptoolkit.execution.job import Job
-    from hptoolkit.execution.worker import Ending
 
 ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What the command line asks for.
+    """Workers as the command line places them.
 
     Attributes:
         workers: How many; None for one, or for as many as a Ray cluster has room for.
@@ -55,20 +56,10 @@ class Placement:
         return self.engine == "local" and self.workers is not None and self.workers > 1
 
 
-class Display(Protocol):
-    """Shows what this process's trial does, epoch by epoch."""
-
-    def trial_began(self, trial: Trial) -> None: ...
-    def epoch_ended(self, trial: Trial, epoch: Any) -> None: ...
-
-
-class View(Protocol):
+class View(Listener, ABC):
     """Shows a study as its storage has it, whoever runs it."""
 
-    @property
-    def progress(self) -> Display:
-        """Where the trial of this process is shown."""
-
+    @abstractmethod
     def look(self) -> list[FrozenTrial]:
         """Show what is new; the trials that have ended since the last look, in that order."""
 

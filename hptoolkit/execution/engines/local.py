@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial
 
 from hptoolkit.attributes import OWNER
-from hptoolkit.execution.engines.engine import Display, View
+from hptoolkit.execution.engines.engine import View
 from hptoolkit.execution.job import Job
 from hptoolkit.execution.worker import Ending, run
 from hptoolkit.storage import owner
@@ -26,18 +24,5 @@ class ThisProcess:
         return trial.user_attrs.get(OWNER) == owner()
 
     def run(self, job: Job, study: Study, view: View) -> Ending:
-        objective = job.objective(self._device, view.progress.epoch_ended)
-        listener = _Showing(view, view.progress)
-        return run(study, objective, trials=job.defined.trials, listener=listener)
-
-
-@dataclass
-class _Showing:
-    view: View
-    progress: Display
-
-    def trial_began(self, trial: Trial) -> None:
-        self.progress.trial_began(trial)
-
-    def trial_ended(self, trial: FrozenTrial) -> None:
-        self.view.look()
+        objective = job.problem.objective(self._device, view.epoch_ended)
+        return run(study, objective, trials=job.trials, listener=view)

@@ -23,8 +23,8 @@ from hptoolkit.attributes import OWNER, read
 from hptoolkit.errors import StorageError, TrialError, UserError, first_line
 from hptoolkit.execution.engines.devices import Place
 from hptoolkit.execution.job import Job, see_only, work
-from hptoolkit.execution.signals import blocked, ignore, interrupted, noted
-from hptoolkit.execution.worker import Ending
+from hptoolkit.execution.signals import blocked, ignore, noted
+from hptoolkit.execution.worker import Ending, interrupted, why_over
 from hptoolkit.storage.urls import scrub
 
 if TYPE_CHECKING:
@@ -96,8 +96,6 @@ class Processes:
     def _supervise(self, job: Job, study: Study, view: View, received: list[int]) -> Ending:
         from optuna.trial import TrialState
 
-        from hptoolkit.execution.worker import why_over
-
         last = Ending("all workers have ended")
         while self._workers:
             connection.wait([worker.process.sentinel for worker in self._workers], POLL_SECONDS)
@@ -116,7 +114,7 @@ class Processes:
                     last, over = given_up or last, given_up is not None
                 if over:
                     return last
-        return why_over(study, job.defined.trials) or last
+        return why_over(study, job.trials) or last
 
     def _replace(self, worker: _Worker, ended: object, job: Job, study: Study) -> Ending | None:
         """Start another worker for one that died; how the study ends if too many have.
@@ -152,14 +150,16 @@ class Processes:
 
         A second Ctrl-C kills at once.
         """
-        began, told = time.monotonic(), 0
+        began, reminders = time.monotonic(), 0
         while alive := [w.process for w in self._workers if w.process.is_alive()]:
             passed = time.monotonic() - began
             if passed > _GRACE_SECONDS or len(received) > 1:
                 for process in alive:
                     process.kill()
-            elif passed >= told * _REMINDER_SECONDS:
-                told += 1  # more than once: a worker that has just been started does not listen
+            elif passed >= reminders * _REMINDER_SECONDS:
+                reminders += (
+                    1  # more than once: a worker that has just been started does not listen
+                )
                 for process in alive:
                     process.terminate()
             connection.wait([process.sentinel for process in alive], POLL_SECONDS)

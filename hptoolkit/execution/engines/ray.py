@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from hptoolkit.errors import UserError, first_line
 from hptoolkit.execution.job import Job, work
-from hptoolkit.execution.signals import interrupted, noted
-from hptoolkit.execution.worker import Ending
+from hptoolkit.execution.signals import noted
+from hptoolkit.execution.worker import Ending, interrupted, why_over
 from hptoolkit.storage import is_url
 from hptoolkit.storage.urls import absolute, database_file, scrub
 
@@ -52,24 +52,24 @@ class RayCluster:
     say: Callable[[str], None]
 
     @classmethod
-    def join(cls, wanted: Placement, address: str, say: Callable[[str], None]) -> RayCluster:
+    def join(cls, placement: Placement, address: str, say: Callable[[str], None]) -> RayCluster:
         """Join a cluster, or begin one on this machine. Raises UserError if that cannot be done."""
         ray = _imported()
-        _check_reachable(wanted.ray_address)
+        _check_reachable(placement.ray_address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             ray.init(
-                address=wanted.ray_address,
+                address=placement.ray_address,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _unreachable(wanted.ray_address or "(none named)", error) from None
+            raise _unreachable(placement.ray_address or "(none named)", error) from None
         resources = ray.cluster_resources()
-        gpus = _share(wanted, resources.get("GPU", 0.0))
+        gpus = _share(placement, resources.get("GPU", 0.0))
         room = resources["GPU"] / gpus if gpus else resources.get("CPU", 1.0)
-        workers = wanted.workers or max(int(room), 1)
+        workers = placement.workers or max(int(room), 1)
         nodes = sum(node["Alive"] for node in ray.nodes())
         notes = [
             f"Ray: {workers} workers on {nodes} node{'' if nodes == 1 else 's'}, each on "
@@ -111,7 +111,6 @@ class RayCluster:
     ) -> Ending:
         import ray
 
-        from hptoolkit.execution.worker import why_over
         from hptoolkit.storage import put_back_orphans
 
         ending = Ending("all workers have ended")
@@ -127,7 +126,7 @@ class RayCluster:
                 ending = _result(reference, job.address)
                 if ending.exit_code == 1 or ending.for_all:
                     return ending
-        return why_over(study, job.defined.trials) or ending
+        return why_over(study, job.trials) or ending
 
 
 def _task(job: Job, device: str, folder: str) -> Ending:
@@ -185,11 +184,11 @@ def _unreachable(address: str, error: Exception) -> UserError:
     return UserError(f"The Ray cluster {address} cannot be joined ({reason}): check --ray-address.")
 
 
-def _share(wanted: Placement, available: float) -> float:
+def _share(placement: Placement, available: float) -> float:
     """How much of a GPU a worker gets. Raises UserError if there is none, or no such share."""
-    share = wanted.gpus_per_worker
+    share = placement.gpus_per_worker
     if share is None:
-        return 1.0 if available and wanted.device != "cpu" else 0.0
+        return 1.0 if available and placement.device != "cpu" else 0.0
     if share > 1 and share != int(share):
         raise UserError(f"--gpus-per-worker {share:g}: a share below 1, or a whole number of GPUs.")
     if share > available:

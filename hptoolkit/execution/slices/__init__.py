@@ -1,4 +1,4 @@
 """Two-dimensional slices through a study's best configuration, run as studies of their own.
 
-`lattice`: the points; `options`: what the command line asks; `study`: running them.
+`lattice`: the points; `request`: what the command line gives; `plan`: the study that runs them.
 """

@@ -50,7 +50,7 @@ def factors(
     if names[0] == names[1]:
         raise UserError(f"--slice {names[0]},{names[1]}: two different parameters are needed.")
     known = {factor.name: factor for factor in coordinates.factors}
-    found = []
+    both = []
     for name in names:
         if name not in search_space:
             raise UserError(
@@ -59,8 +59,8 @@ def factors(
             )
         factor = known.get(name) or _own_factor(name, search_space[name])
         numeric_range(factor, search_space[name])
-        found.append(factor)
-    return found[0], found[1]
+        both.append(factor)
+    return both[0], both[1]
 
 
 def points(

@@ -161,19 +161,21 @@ def _steps(
     study: Study, definition: Search | None, runs: list[Run], maximize: bool
 ) -> Iterable[Step]:
     """The line searches that improved, of coordinate descent; else each best so far."""
-    by_number = {run.number: run for run in runs}
+    from hptoolkit.samplers import CoordinateDescentSampler
+
+    sampler = study.sampler
     if definition is not None and read_attribute(study.user_attrs, SAMPLER, str) == "coord":
         from hptoolkit.config import sampler_factory
-        from hptoolkit.samplers import CoordinateDescentSampler
 
         sampler = sampler_factory.sampler("coord", definition)
-        if isinstance(sampler, CoordinateDescentSampler):
-            rows = sampler.improvements(study)
-            return [
-                Step(by_number[row.trial], row.value, row.axis)
-                for row in rows
-                if row.trial in by_number
-            ]
+    if isinstance(sampler, CoordinateDescentSampler):
+        by_number = {run.number: run for run in runs}
+        rows = sampler.improvements(study)
+        return [
+            Step(by_number[row.trial], row.value, row.axis)
+            for row in rows
+            if row.trial in by_number
+        ]
     steps: list[Step] = []
     sign = 1.0 if maximize else -1.0
     for run in runs:

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from hptoolkit.attributes import GP_REPORT
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
+from hptoolkit.optuna_internals import storage_of, study_id_of
 from hptoolkit.samplers.base import CoordinateSampler
 from hptoolkit.samplers.gp.evidence import Evidence, gather
 from hptoolkit.samplers.gp.features import Columns
@@ -124,7 +125,7 @@ class GPSampler(CoordinateSampler):
             report = asdict(self._summary(region, evidence, history))
             report["interval"] = list(report["interval"])
             report["seconds"] = round(time.perf_counter() - began, 3)
-            study._storage.set_study_user_attr(study._study_id, GP_REPORT, report)
+            storage_of(study).set_study_user_attr(study_id_of(study), GP_REPORT, report)
         return params
 
     def _models(self, history: History, evidence: Evidence) -> bool:

@@ -22,6 +22,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from hptoolkit.optuna_internals import CONSTRAINTS, trial_id_of
 from hptoolkit.samplers.history import chosen_params
 from hptoolkit.samplers.reparameterized import shadow_trials
 from hptoolkit.samplers.reparameterized.shadow_trials import Rejected
@@ -104,21 +105,21 @@ class Shadow:
         trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
         values = [t.value for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
         if not worst or not values:
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.PRUNED)
+            self._storage.set_trial_state_values(trial_id_of(trial), TrialState.PRUNED)
             return None
         value = min(values) if self.direction == StudyDirection.MAXIMIZE else max(values)
-        self._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [value])
+        self._storage.set_trial_state_values(trial_id_of(trial), TrialState.COMPLETE, [value])
         return value
 
     def adopt(self, trial: Trial, params: dict[str, Any], rejected: Rejected) -> None:
         """Take a trial for the shadow of the next raw one, which will evaluate the parameters."""
         self._move(trial, self._place(params))
-        self._add(_Mirror(None, params, rejected, trial._trial_id))
+        self._add(_Mirror(None, params, rejected, trial_id_of(trial)))
 
     def notes(self, trial: Trial, rejected: Rejected) -> dict[str, Any]:
         """System attributes for the raw trial, from which another shadow learns the same."""
         return shadow_trials.notes(
-            self._storage.get_trial_system_attrs(trial._trial_id),
+            self._storage.get_trial_system_attrs(trial_id_of(trial)),
             self._storage.get_study_system_attrs(self._study_id),
             rejected,
             self._unfinished(),
@@ -155,10 +156,10 @@ class Shadow:
                 self._move(again, self._params(position))
             except ValueError:  # rejected when the search space was another one
                 state, values = TrialState.FAIL, None
-            self._storage.set_trial_state_values(again._trial_id, state, values)
+            self._storage.set_trial_state_values(trial_id_of(again), state, values)
         again, _ = self.ask(samplers(trial.number, len(rejected)))
         self._move(again, place)
-        return again._trial_id
+        return trial_id_of(again)
 
     def _create_rejected(self, position: list[float], value: float | None) -> None:
         try:
@@ -175,7 +176,7 @@ class Shadow:
         for name, value in (place or {}).items():
             distribution = self._space[name]
             internal = distribution.to_internal_repr(value)
-            self._storage.set_trial_param(trial._trial_id, name, internal, distribution)
+            self._storage.set_trial_param(trial_id_of(trial), name, internal, distribution)
 
     def _add(self, mirror: _Mirror) -> None:
         self._mirrors.append(mirror)
@@ -205,7 +206,7 @@ class Shadow:
 
     def _finish(self, shadow_id: int, trial: FrozenTrial) -> None:
         for name, value in trial.system_attrs.items():
-            if name.startswith("constraints"):
+            if name.startswith(CONSTRAINTS):
                 self._storage.set_trial_system_attr(shadow_id, name, value)
         for step, value in trial.intermediate_values.items():
             self._storage.set_trial_intermediate_value(shadow_id, step, value)

@@ -1,4 +1,4 @@
-"""What the command line asks of a slice, and the lattice that it comes to."""
+"""A request for a slice on the command line, and the lattice that it comes to."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LEVELS, FACTOR, REPEATS = (7, 7), 2.0, 1
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a slice; None where it leaves the choice to us.
+class SliceRequest:
+    """A request for a slice; None where it leaves the choice to us.
 
     Attributes:
         names: Two raw parameters, comma-separated.
@@ -33,24 +33,26 @@ class Asked:
     at: tuple[str, ...] = ()
 
 
-def pair(asked: Asked) -> tuple[str, str]:
+def pair(request: SliceRequest) -> tuple[str, str]:
     """The two parameters. Raises UserError for another number of them."""
-    names = [name.strip() for name in asked.names.split(",") if name.strip()]
+    names = [name.strip() for name in request.names.split(",") if name.strip()]
     if len(names) != 2:
         raise UserError(
-            f"--slice {asked.names!r} names {len(names)} parameters: two, comma-separated, are "
+            f"--slice {request.names!r} names {len(names)} parameters: two, comma-separated, are "
             "needed, such as lr,momentum."
         )
     return names[0], names[1]
 
 
-def begun(asked: Asked, best: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> Slice:
+def new_slice(
+    request: SliceRequest, best: Mapping[str, Any], space: Mapping[str, BaseDistribution]
+) -> Slice:
     """A new lattice around a configuration, some of whose values --at replaces.
 
     Raises UserError for a value that is no number, lies outside the search space, or is missing.
     """
     centre = dict(best)
-    for name, text in _assigned(asked.at).items():
+    for name, text in _assigned(request.at).items():
         if name not in space:
             raise UserError(
                 f"--at names {name!r}, which the study does not search: {nearest(name, space)}."
@@ -59,33 +61,35 @@ def begun(asked: Asked, best: Mapping[str, Any], space: Mapping[str, BaseDistrib
     missing = [name for name in space if name not in centre]
     if missing:
         raise UserError(f"The slice's centre lacks {', '.join(missing)}: give it by --at.")
-    factor = FACTOR if asked.factor is None else asked.factor
+    factor = FACTOR if request.factor is None else request.factor
     if not 1.0 < factor < math.inf:
         raise UserError(f"--factor {factor:g}: a number above 1 is needed, such as 2.")
     return Slice(
-        pair(asked),
+        pair(request),
         {name: centre[name] for name in space},
-        _levels(asked.levels) if asked.levels else LEVELS,
+        _levels(request.levels) if request.levels else LEVELS,
         factor,
-        asked.repeats or REPEATS,
+        request.repeats or REPEATS,
     )
 
 
-def continued(asked: Asked, kept: Slice) -> Slice:
-    """The stored lattice, repeated or enlarged as is asked. Raises UserError for other changes."""
-    for name, value in _assigned(asked.at).items():
-        if str(kept.centre.get(name)) != value and not _equal(kept.centre.get(name), value):
+def continued_slice(request: SliceRequest, stored: Slice) -> Slice:
+    """The stored lattice, repeated or enlarged as requested. Raises UserError for other changes."""
+    for name, value in _assigned(request.at).items():
+        if str(stored.centre.get(name)) != value and not _equal(stored.centre.get(name), value):
             raise UserError(
-                f"The stored slice has {name} = {kept.centre.get(name)} at its centre, and --at "
+                f"The stored slice has {name} = {stored.centre.get(name)} at its centre, and --at "
                 f"asks for {value}: use --fresh to begin another."
             )
-    if asked.factor not in (None, kept.factor):
+    if request.factor not in (None, stored.factor):
         raise UserError(
-            f"The stored slice steps by factors of {kept.factor:g}, and --factor asks for "
-            f"{asked.factor:g}: use --fresh to begin another."
+            f"The stored slice steps by factors of {stored.factor:g}, and --factor asks for "
+            f"{request.factor:g}: use --fresh to begin another."
         )
-    levels = _levels(asked.levels) if asked.levels else kept.levels
-    return Slice(kept.names, kept.centre, levels, kept.factor, asked.repeats or kept.repeats)
+    levels = _levels(request.levels) if request.levels else stored.levels
+    return Slice(
+        stored.names, stored.centre, levels, stored.factor, request.repeats or stored.repeats
+    )
 
 
 def _levels(text: str) -> tuple[int, int]:
