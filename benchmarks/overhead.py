@@ -20,6 +20,7 @@ from typing import Any
 import optuna
 
 import hptoolkit as hpt
+from hptoolkit import attributes
 from hptoolkit.execution.worker import run
 from hptoolkit.storage import connect
 from hptoolkit.tracking import Tracker
@@ -44,9 +45,9 @@ def objective(trial: optuna.Trial) -> float:
     trial.suggest_float("lr", 1e-5, 100, log=True)
     trial.suggest_float("momentum", 0.0, 0.99)
     trial.suggest_float("weight_decay", 1e-6, 1.0, log=True)
-    trial.set_user_attr("seed", 0)
-    trial.set_user_attr("data", DATA)
-    trial.set_user_attr("config", {"training": {f"field_{i}": i for i in range(40)}})
+    trial.set_user_attr(attributes.SEED, 0)
+    trial.set_user_attr(attributes.DATA, DATA)
+    trial.set_user_attr(attributes.CONFIG, {"training": {f"field_{i}": i for i in range(40)}})
     history = []
     for epoch in range(1, EPOCHS + 1):
         trial.report(epoch / EPOCHS, epoch)
@@ -54,7 +55,7 @@ def objective(trial: optuna.Trial) -> float:
         names = ("train_loss", "validation_loss", "validation_accuracy", "lr", "momentum",
                  "gradient_norm", "weight_norm", "effective_step", "seconds")  # fmt: skip
         history.append({"epoch": epoch, **dict.fromkeys(names, 0.5)})
-    trial.set_user_attr("history", history)
+    trial.set_user_attr(attributes.HISTORY, history)
     return float(trial.number)  # ever better: the search goes on
 
 

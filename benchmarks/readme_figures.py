@@ -19,7 +19,17 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from hptoolkit.attributes import DEFINITION, SAMPLER, SLICE
+from hptoolkit.attributes import (
+    COORDINATES,
+    DEFINITION,
+    HISTORY,
+    IMAGES_PER_SECOND,
+    PRUNED_REASON,
+    SAMPLER,
+    SEED,
+    SLICE,
+    own,
+)
 from hptoolkit.execution import studies
 from hptoolkit.reporting import figures
 from hptoolkit.reporting.figures.figure import Figure
@@ -31,7 +41,7 @@ SHOWN = (
     ("cifar10-small-slice-lr-momentum", "collapse", 1000),
     ("digits-coord", "search-path", 900),
 )
-_KEPT = ("seed", "history", "pruned_reason", "coordinates", "images_per_second")
+_KEPT = (SEED, PRUNED_REASON, COORDINATES, IMAGES_PER_SECOND)
 
 
 def record(address: str, name: str) -> None:
@@ -42,9 +52,9 @@ def record(address: str, name: str) -> None:
         "study": name,
         "direction": study.direction.name.lower(),
         "attributes": {
-            key: study.user_attrs[key]
-            for key in (DEFINITION, SAMPLER, SLICE)
-            if key in study.user_attrs
+            key: value
+            for key, value in own(study.user_attrs).items()
+            if key in (DEFINITION, SAMPLER, SLICE)
         },
         "runs": [_row(trial) for trial in trials],
     }
@@ -112,17 +122,17 @@ def photograph(figure: Figure, image: Path, width: int) -> None:
 
 
 def _row(trial: Any) -> dict[str, Any]:
-    attributes = {key: trial.user_attrs[key] for key in _KEPT if key in trial.user_attrs}
+    attributes = own(trial.user_attrs)
     curve = [
         {key: epoch[key] for key in ("epoch", "validation_accuracy", "validation_loss")
          if key in epoch}
-        for epoch in attributes.pop("history", [])
+        for epoch in attributes.get(HISTORY, [])
     ]  # fmt: skip
     return {
         "state": trial.state.name,
         "value": trial.value,
         "params": trial.params,
-        "attributes": attributes | {"history": curve},
+        "attributes": {k: attributes[k] for k in _KEPT if k in attributes} | {HISTORY: curve},
         "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
     }
 

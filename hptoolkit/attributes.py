@@ -1,28 +1,36 @@
 """Every key under which something is stored in a study or a trial.
 
 optuna-dashboard shows user attributes and hides system attributes: what a person may want to read
-is of the former kind, what workers tell each other of the latter.
+is of the former kind, what workers tell each other of the latter. All begin with the project's
+name, so that an objective may have an `error` or a `history` of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+PREFIX = "hptoolkit:"
+
 # User attributes of a trial.
-COORDINATES = "coordinates"  # its coordinates, by axis
-SEED = "seed"  # the seed of its training
-DATA = "data"  # the images it saw, with a digest
-HISTORY = "history"  # its epochs
-OWNER = "owner"  # the host and process that run it
-PRUNED_REASON = "pruned_reason"  # why it was pruned, or that it diverged
-ERROR = "error"  # of a failed one: the exception and where it was raised
-IMAGES_PER_SECOND = "images_per_second"
-WEIGHTS_LOST = "weights_lost"  # why its weights could not be kept
+COORDINATES = f"{PREFIX}coordinates"  # its coordinates, by axis
+SEED = f"{PREFIX}seed"  # the seed of its training
+DATA = f"{PREFIX}data"  # the images it saw, with a digest
+HISTORY = f"{PREFIX}history"  # its epochs
+OWNER = f"{PREFIX}owner"  # the host and process that run it
+PRUNED_REASON = f"{PREFIX}pruned_reason"  # why it was pruned, or that it diverged
+ERROR = f"{PREFIX}error"  # of a failed one: the exception and where it was raised
+AT_CHANCE = f"{PREFIX}at_chance"  # why it learned nothing
+IMAGES_PER_SECOND = f"{PREFIX}images_per_second"
+WEIGHTS_LOST = f"{PREFIX}weights_lost"  # why its weights could not be kept
 
 # User attributes of a study.
-DEFINITION = "definition"  # its resolved definition
-SAMPLER = "sampler"  # its sampler's name on the command line
-SLICE = "slice"  # of a slice: its lattice
-OUTCOME = "outcome"  # how its last run ended
-GP_REPORT = "gp"  # the seconds that the GP took to choose a trial, and its report at the end
+DEFINITION = f"{PREFIX}definition"  # its resolved definition
+SAMPLER = f"{PREFIX}sampler"  # its sampler's name on the command line
+SLICE = f"{PREFIX}slice"  # of a slice: its lattice
+OUTCOME = f"{PREFIX}outcome"  # how its last run ended
+SYMMETRY = f"{PREFIX}symmetry"  # which of its network's weights have no scale
+GP_REPORT = f"{PREFIX}gp"  # the seconds that the GP took to choose a trial, its report at the end
 STUDY_UID = "hptoolkit:uid"  # its identity, or what processes propose for it
 
 # System attribute of a study: the version of what hptoolkit keeps with it and its trials.
@@ -44,3 +52,52 @@ REJECTED = "hptoolkit:rejected"
 OF_STUDY = "hptoolkit:inner_study"
 OF_TRIAL = "hptoolkit:inner:"
 REPLAY = "hptoolkit:replay"
+
+# What versions up to 0.1 stored without the prefix, and of which kind it is.
+_KINDS: dict[str, type] = {
+    COORDINATES: dict,
+    SEED: int,
+    f"{PREFIX}config": dict,  # what was trained; no longer written
+    DATA: dict,
+    HISTORY: list,
+    OWNER: str,
+    PRUNED_REASON: str,
+    ERROR: str,
+    IMAGES_PER_SECOND: float,
+    WEIGHTS_LOST: str,
+    AT_CHANCE: str,
+    DEFINITION: dict,
+    SAMPLER: str,
+    SLICE: dict,
+    OUTCOME: dict,
+    GP_REPORT: dict,
+    SYMMETRY: dict,
+}
+_Kind = TypeVar("_Kind")
+
+
+def own(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the project stored in a study or a trial, an earlier version too, by the keys above.
+
+    What is not of a key's kind was stored by somebody else, and is left out.
+    """
+    old = not any(key in user_attrs for key in _KINDS)
+    found = {key: user_attrs.get(key.removeprefix(PREFIX) if old else key) for key in _KINDS}
+    return {key: value for key, value in found.items() if isinstance(value, _KINDS[key])}
+
+
+def read(user_attrs: Mapping[str, Any], key: str, kind: type[_Kind]) -> _Kind | None:
+    """One of them, None if there is none of this kind."""
+    value = own(user_attrs).get(key)
+    return value if isinstance(value, kind) else None
+
+
+def foreign(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """What others stored: an objective its own attributes."""
+    ours = own(user_attrs)
+    old = {key.removeprefix(PREFIX) for key in ours if key not in user_attrs}
+    return {
+        key: value
+        for key, value in user_attrs.items()
+        if key not in old and not key.startswith(PREFIX)
+    }

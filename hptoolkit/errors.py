@@ -18,6 +18,10 @@ class StorageError(UserError):
     """The storage failed in the middle of a study: its disk is full, its server is gone, …"""
 
 
+class TrialError(UserError):
+    """Bad input that shows only in a trial: the trial is put back, and the command ends."""
+
+
 def first_line(error: object) -> str:
     """The first line of what an error says: libraries add hints and SQL below it."""
     return str(error).strip().partition("\n")[0]

@@ -8,6 +8,8 @@ dropped, and that no other module uses any.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -58,3 +60,23 @@ def trial_id_of(trial: Trial | FrozenTrial) -> int:
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a parameter may have a value, as Optuna decides it for an enqueued trial."""
     return distribution._contains(distribution.to_internal_repr(value))
+
+
+@contextmanager
+def stoppable(study: Study) -> Iterator[None]:
+    """Let an objective call `study.stop()`, which refuses to work but under `study.optimize`."""
+    study._thread_local.in_optimize_loop = True
+    try:
+        yield
+    finally:
+        study._thread_local.in_optimize_loop = False
+
+
+def was_stopped(study: Study) -> bool:
+    """Whether `study.stop()` was called since `forget_stop`."""
+    return study._stop_flag
+
+
+def forget_stop(study: Study) -> None:
+    """Begin as if `study.stop()` had not been called, as `study.optimize` does."""
+    study._stop_flag = False

@@ -52,6 +52,10 @@ def test_coordinates_from_the_command_line_replace_the_definitions() -> None:
     problem = prepare("digits", (), NONE, "lr/(1-momentum), 1-momentum", "file", None, "cpu")
     assert problem.defined.coordinates.axes == ("lr/(1-momentum)", "1-momentum")
     assert set(problem.defined.coord.directions) == {"1-momentum", "weight_decay"}
+    assert problem.notes[0] == "Axes: λ/(1−ρ), 1−ρ."
+    fields = ["training.decoupled_decay=true"]
+    problem = prepare("digits", fields, NONE, "auto", "file", None, "cpu", address="nowhere.log")
+    assert problem.defined.coordinates.axes == ("lr*weight_decay", "1-momentum", "weight_decay")
     assert "scale of 98.8% of the weights does not matter" in problem.notes[0]
 
 
@@ -73,12 +77,12 @@ def test_vary_changes_one_source_of_noise_at_a_time() -> None:
         study = optuna.create_study(direction="maximize")
         study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
         study.optimize(problem.objective("cpu", silent), n_trials=1)
-        accuracies[vary] = study.trials[0].user_attrs["history"][-1]["validation_loss"]
+        accuracies[vary] = study.trials[0].user_attrs["hptoolkit:history"][-1]["validation_loss"]
     base = prepare("digits", quick, NONE, None, "file", None, "cpu")
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
     study.optimize(base.objective("cpu", silent), n_trials=1)
-    reference = study.trials[0].user_attrs["history"][-1]["validation_loss"]
+    reference = study.trials[0].user_attrs["hptoolkit:history"][-1]["validation_loss"]
     assert accuracies["augment"] == reference
     different = {reference, accuracies["init"], accuracies["order"], accuracies["all"]}
     assert len(different) == 4

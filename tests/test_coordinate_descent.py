@@ -107,7 +107,7 @@ def test_coordinates_are_kept_with_every_trial() -> None:
     study = optuna.create_study(sampler=_sampler(), direction="maximize")
     study.optimize(page.objective, n_trials=3)
     for trial in study.trials:
-        assert trial.user_attrs["coordinates"] == page.COORDINATES.from_raw(trial.params)
+        assert trial.user_attrs["hptoolkit:coordinates"] == page.COORDINATES.from_raw(trial.params)
 
 
 def test_quadratic_along_one_axis_by_hand() -> None:
@@ -150,7 +150,7 @@ def test_a_box_in_coordinates_is_a_wall_too() -> None:
     sampler = _sampler(box={axis: (1e-5, 1e-3)})
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(page.objective)
-    reached = [t.user_attrs["coordinates"][axis] for t in study.trials]
+    reached = [t.user_attrs["hptoolkit:coordinates"][axis] for t in study.trials]
     assert max(reached) == pytest.approx(0.00064, rel=1e-9)
 
 
@@ -254,7 +254,7 @@ def test_integers_steps_and_choices_are_respected() -> None:
     assert study.best_params["optimizer"] == "nesterov"
     assert study.best_params["dropout"] == pytest.approx(0.2)
     for trial in study.trials:
-        point = trial.user_attrs["coordinates"]
+        point = trial.user_attrs["hptoolkit:coordinates"]
         exact = trial.params["lr"] / trial.params["batch_size"]
         assert point["lr/batch_size"] == pytest.approx(exact, rel=1e-14)
 

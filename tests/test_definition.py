@@ -109,10 +109,10 @@ def test_any_field_can_be_overridden(minimal: str) -> None:
         ("search_space.dropout={low=0.5, high=2.0}", "lets dropout be 2.0"),
         ("coord.factor=inf", "coord.factor"),
         ("seed=9223372036854775808", "seed"),
-        ("search_space.batch_size={low=16, high=64, step=0.5}", "whole numbers has the step 0.5"),
+        ("search_space.batch_size={low=16, high=64, step=0.5}", "a whole step is needed"),
         ("search_space.batch_size={low=16, high=64, step=inf}", "search_space.batch_size.step"),
         ("search_space.lr={low=0.0, high=0.5, step=inf}", "search_space.lr.step"),
-        ("search_space.batch_size={choices=[16, 32, 16]}", "holds 16 more than once"),
+        ("search_space.batch_size={choices=[16, 32, 16]}", "holds 16 twice"),
     ],
 )
 def test_bad_fields(minimal: str, override: str, message: str) -> None:

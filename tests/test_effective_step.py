@@ -43,7 +43,7 @@ def test_a_trial_keeps_it_for_each_epoch() -> None:
     study = optuna.create_study(direction="maximize")
     study.enqueue_trial({"lr": 0.1, "momentum": 0.5, "weight_decay": 0.001})
     study.optimize(problem.objective("cpu", silent), n_trials=1)
-    history = study.trials[0].user_attrs["history"]
+    history = study.trials[0].user_attrs["hptoolkit:history"]
     assert len(history) == 3
     for epoch in history:
         assert epoch["effective_step"] == pytest.approx(epoch["lr"] * 0.001 / 0.5)
@@ -59,4 +59,4 @@ def test_an_optimizer_without_one_keeps_none() -> None:
     study = optuna.create_study(direction="maximize")
     with pytest.warns(UserWarning, match="L-BFGS"):
         study.optimize(problem.objective("cpu", silent), n_trials=1)
-    assert "effective_step" not in study.trials[0].user_attrs["history"][0]
+    assert "effective_step" not in study.trials[0].user_attrs["hptoolkit:history"][0]

@@ -54,7 +54,7 @@ def test_sklearn_mlp(capsys: pytest.CaptureFixture[str]) -> None:
         {"learning_rate_init": 0.001, "momentum": 0.9, "alpha": 1e-4}
     ]
     assert study.best_value < 0.5 * study.trials[0].value
-    assert "learning_rate_init/(1-momentum)" in study.trials[0].user_attrs["coordinates"]
+    assert "learning_rate_init/(1-momentum)" in study.trials[0].user_attrs["hptoolkit:coordinates"]
     assert f"Best of {len(study.trials)}: loss" in capsys.readouterr().out
 
 
@@ -62,7 +62,7 @@ def test_lightning_batch_size(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("lightning", reason=EXTRA)
     study = load("lightning_batch_size", 5, 2).main()
     assert len(study.trials) == 5
-    assert "lr*weight_decay/batch_size" in study.best_trial.user_attrs["coordinates"]
+    assert "lr*weight_decay/batch_size" in study.best_trial.user_attrs["hptoolkit:coordinates"]
     assert study.best_value < 1.5
     assert f"Best: loss {study.best_value:.3f} at" in capsys.readouterr().out
 

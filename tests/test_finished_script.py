@@ -104,7 +104,7 @@ def test_plain_optuna_prunes_what_it_begins_and_trains_nothing(n_jobs: int) -> N
         added = study.trials[n:]
         assert extra <= len(added) <= extra * n_jobs
         assert {(t.state, len(t.params)) for t in added} == {(TrialState.PRUNED, 0)}
-        assert added[0].user_attrs["pruned_reason"] == "the search has ended"
+        assert added[0].user_attrs["hptoolkit:pruned_reason"] == "the search has ended"
     assert len(trained) == 3
     assert study.best_trial.number == best
 

@@ -307,7 +307,7 @@ def test_begins_at_the_start_and_with_few_points_all_over_the_region() -> None:
     region = Region(page.COORDINATES, page.SEARCH_SPACE)
     places = np.array([region.encode(t.params) for t in trials[1:]])
     assert np.all(np.ptp(places, axis=0) > 0.3 * (region.high - region.low))
-    assert "gp" not in study.user_attrs
+    assert "hptoolkit:gp" not in study.user_attrs
 
 
 def test_the_start_is_evaluated_after_an_enqueued_trial() -> None:
@@ -524,9 +524,9 @@ def test_the_study_holds_the_report_as_json_and_in_words() -> None:
     study.add_trials(study_of(noisy_page(10)).trials)
     study.ask(page.SEARCH_SPACE)
     # A choice costs no report: somebody has to ask for it.
-    assert study.user_attrs["gp"].keys() == {"seconds"}
+    assert study.user_attrs["hptoolkit:gp"].keys() == {"seconds"}
     report = own.keep_report(study)
-    stored = study.user_attrs["gp"]
+    stored = study.user_attrs["hptoolkit:gp"]
     assert json.loads(json.dumps(stored)) == stored
     assert len(json.dumps(stored)) < 2045
     assert stored["points"] == 10

@@ -202,7 +202,9 @@ def test_a_batch_size_in_a_coordinate_is_rounded_and_its_coordinate_recomputed()
     study = _run(sampler, objective)
     for trial in study.trials:
         exact = trial.params["lr"] / trial.params["batch_size"]
-        assert trial.user_attrs["coordinates"]["lr/batch_size"] == pytest.approx(exact, rel=1e-14)
+        assert trial.user_attrs["hptoolkit:coordinates"]["lr/batch_size"] == pytest.approx(
+            exact, rel=1e-14
+        )
     assert len(study.trials) <= sampler.count(space)
 
 

@@ -70,7 +70,7 @@ def test_a_trial_put_back_is_the_same_trial() -> None:
     storage.put_back(study, trial._trial_id)
     assert [t.state for t in study.trials] == [TrialState.WAITING]
     again = study.ask()
-    assert (again.number, again.user_attrs) == (0, {"seed": 7})
+    assert (again.number, again.user_attrs) == (0, {SEED: 7})
     assert again.suggest_float("x", 0.0, 1.0) == x
     study.tell(again, 1.0)
     storage.put_back(study, again._trial_id)
@@ -162,7 +162,7 @@ def test_a_third_loss_gives_a_trial_up_and_is_counted_once_by_two_watchers() -> 
             assert study.trials[0].state == TrialState.WAITING
             assert leases.take(study, 0, _elsewhere())
     assert study.trials[0].state == TrialState.FAIL
-    assert "has gone 3 times" in study.trials[0].user_attrs["error"]
+    assert "has gone 3 times" in study.trials[0].user_attrs["hptoolkit:error"]
 
 
 def test_who_comes_back_late_takes_up_what_nobody_runs_and_leaves_what_somebody_does() -> None:

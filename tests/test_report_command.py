@@ -99,14 +99,16 @@ def test_a_slice_is_a_study_that_goes_on(folder: Path) -> None:
     assert points[0] == (0.5, 0.75)
     assert set(points) == {(a, b) for a in (0.25, 0.5, 1.0) for b in (0.5, 0.75, 0.875)}
     assert {trial.params["weight_decay"] for trial in study.trials} == {0.01}
-    assert study.trials[0].user_attrs["coordinates"]["lr*weight_decay/(1-momentum)"] == 0.02
+    assert (
+        study.trials[0].user_attrs["hptoolkit:coordinates"]["lr*weight_decay/(1-momentum)"] == 0.02
+    )
     # What is stored need not be told again, and repeats are other seeds of the same points.
     again = outcome(
         run(folder, "report", "digits", "--slice", "lr,momentum", "--repeats", "2", *QUICK)
     )
     assert again["n_trials"] == 18
     study = stored(folder, "digits-slice-lr-momentum")
-    assert [trial.user_attrs["seed"] for trial in study.trials] == [0] * 9 + [1] * 9
+    assert [trial.user_attrs["hptoolkit:seed"] for trial in study.trials] == [0] * 9 + [1] * 9
     assert "pooled over repeats of the better half, 5 degrees of freedom" in again["findings"][0]
 
     # The search's own report shows the slice if the same training was run, which it was.
@@ -129,7 +131,7 @@ def test_a_slice_is_run_by_several_workers(folder: Path) -> None:
     points = {(trial.params["momentum"], trial.params["weight_decay"]) for trial in trials}
     assert points == {(a, b) for a in (0.5, 0.75, 0.875) for b in (0.005, 0.01, 0.02)}
     assert len(trials) == 9
-    assert len({trial.user_attrs["owner"] for trial in trials}) == 2
+    assert len({trial.user_attrs["hptoolkit:owner"] for trial in trials}) == 2
     refused = run(folder, "report", "digits", "--workers", "2")
     assert "--workers belongs to --slice" in refused.stderr
 
@@ -156,7 +158,7 @@ def test_a_killed_slice_repeats_nothing(tmp_path: Path) -> None:
     trials = optuna.load_study(study_name=name, storage=address).trials
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     assert len(complete) == len({tuple(trial.params.values()) for trial in complete}) == 4
-    assert {trial.user_attrs["seed"] for trial in complete} == {0}
+    assert {trial.user_attrs["hptoolkit:seed"] for trial in complete} == {0}
 
 
 @pytest.mark.slow

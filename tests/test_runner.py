@@ -4,8 +4,13 @@ import math
 import os
 import signal
 from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import optuna
+import pytest
+import torch
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
@@ -87,7 +92,7 @@ def test_a_crash_is_kept_with_its_error_and_the_study_goes_on() -> None:
     assert run(study, objective, trials=100, listener=Listener()).exit_code == 0
     failed = study.trials[2]
     assert failed.state == TrialState.FAIL
-    assert "RuntimeError: out of memory" in failed.user_attrs["error"]
+    assert "RuntimeError: out of memory" in failed.user_attrs["hptoolkit:error"]
     assert study.trials[3].params == failed.params
 
 
@@ -118,7 +123,7 @@ def test_values_that_are_none_are_failures_with_a_reason() -> None:
             return value  # type: ignore[return-value]
 
         assert run(study, objective, trials=10, listener=Listener()).exit_code == 1
-        assert "a number is needed" in study.trials[0].user_attrs["error"]
+        assert "a number is needed" in study.trials[0].user_attrs["hptoolkit:error"]
 
 
 def test_an_infinite_value_is_pruned_and_never_the_best() -> None:
@@ -130,7 +135,7 @@ def test_an_infinite_value_is_pruned_and_never_the_best() -> None:
 
     run(study, objective, trials=6, listener=Listener())
     assert study.trials[3].state == TrialState.PRUNED
-    assert study.trials[3].user_attrs["pruned_reason"] == "the objective returned inf"
+    assert study.trials[3].user_attrs["hptoolkit:pruned_reason"] == "the objective returned inf"
     assert math.isfinite(study.best_value)
 
 
@@ -145,3 +150,66 @@ def test_an_interrupt_raised_by_the_objective_itself_ends_the_study() -> None:
     (trial,) = study.trials
     assert (trial.number, trial.state) == (0, TrialState.WAITING)
     assert trial.params == page.START
+
+
+@pytest.mark.parametrize(
+    ("returned", "value"),
+    [
+        (Decimal("0.25"), 0.25),
+        (torch.tensor(0.25), 0.25),
+        (torch.tensor([0.25], requires_grad=True), 0.25),
+        (np.array(0.25), 0.25),
+        (np.float32(0.25), 0.25),
+        (Fraction(1, 4), 0.25),
+        ([0.25], 0.25),
+        (True, 1.0),
+        ("0.25", None),
+        (torch.tensor([1.0, 2.0]), None),
+        (np.array([1.0, 2.0]), None),
+        ([1.0, 2.0], None),
+        (1j, None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_what_float_takes_is_a_result(returned: object, value: float | None) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    run(study, lambda trial: returned, trials=1, listener=Listener())  # type: ignore[arg-type,return-value]
+    trial = study.trials[0]
+    assert trial.value == value
+    assert trial.state == (TrialState.FAIL if value is None else TrialState.COMPLETE)
+    if value is None:
+        assert "a number is needed" in trial.user_attrs["hptoolkit:error"]
+
+
+def test_an_objective_may_stop_the_study() -> None:
+    study = _study()
+
+    def objective(trial: Trial) -> float:
+        value = page.objective(trial)
+        if trial.number == 2:
+            trial.study.stop()
+        return value
+
+    ending = run(study, objective, trials=8, listener=Listener())
+    assert ending.reason == "the objective called study.stop()"
+    assert [t.state for t in study.trials] == 3 * [TrialState.COMPLETE]
+    run(study, page.objective, trials=5, listener=Listener())  # another run goes on
+    assert len(study.trials) == 5
+
+
+@pytest.mark.parametrize("code", [0, 3, "a message"])
+def test_an_objective_that_exits_has_failed(code: int | str) -> None:
+    study = _study()
+
+    def objective(trial: Trial) -> float:
+        value = page.objective(trial)
+        if trial.number == 1:
+            raise SystemExit(code)
+        return value
+
+    ending = run(study, objective, trials=4, listener=Listener())
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, *2 * [TrialState.COMPLETE]]
+    assert f"sys.exit({code!r})" in study.trials[1].user_attrs["hptoolkit:error"]
+    assert ending.exit_code == 0

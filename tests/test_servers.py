@@ -92,7 +92,8 @@ def test_the_printed_commands_show_the_study(tmp_path: Path) -> None:
             detail = json.load(response)
     assert [t["state"] for t in detail["trials"]] == ["Complete"] * 3
     attributes = {a["key"] for a in detail["trials"][0]["user_attrs"]}
-    assert {"coordinates", "seed", "data", "history"} <= attributes
+    keys = ("coordinates", "seed", "data", "history")
+    assert {f"hptoolkit:{key}" for key in keys} <= attributes
 
     with _served(mlflow[1], tmp_path) as address:
         api = f"{address}/api/2.0/mlflow"

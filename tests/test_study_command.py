@@ -91,13 +91,14 @@ def test_a_budget_is_a_total_and_a_study_goes_on(tmp_path: Path) -> None:
     assert len(old) == 3
     # The same seed gives the same run, to the last bit.
     assert old[0].value == new[0].value
-    assert old[0].user_attrs["seed"] == 0
-    history = old[0].user_attrs["history"]
+    assert old[0].user_attrs["hptoolkit:seed"] == 0
+    history = old[0].user_attrs["hptoolkit:history"]
     assert [epoch["epoch"] for epoch in history] == [1, 2]
     assert old[0].value == history[-1]["validation_accuracy"]
     assert old[0].intermediate_values == {e["epoch"]: e["validation_accuracy"] for e in history}
     assert old[0].params["lr"] == 0.001
-    assert old[0].user_attrs["coordinates"]["lr*weight_decay/(1-momentum)"] == pytest.approx(2e-5)
+    point = old[0].user_attrs["hptoolkit:coordinates"]
+    assert point["lr*weight_decay/(1-momentum)"] == pytest.approx(2e-5)
 
 
 def test_another_definition_is_refused_and_a_wider_one_accepted(tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_an_interrupted_study_keeps_what_is_finished(tmp_path: Path, number: int
     assert json.loads(output.splitlines()[-1])["n_trials"] == 0
     (waiting,) = stored(tmp_path, "digits-coord").trials
     assert (waiting.number, waiting.state) == (0, TrialState.WAITING)
-    assert waiting.user_attrs["seed"] == 0
+    assert waiting.user_attrs["hptoolkit:seed"] == 0
     assert waiting.params == {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}
 
 

@@ -75,7 +75,7 @@ def test_two_machines_join_one_study(server: postgres.Server, tmp_path: Path) ->
     trials = study.trials[:20]
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert len({trial.params["lr"] for trial in trials}) == 20
-    assert len({trial.user_attrs["owner"] for trial in trials}) > 2
+    assert len({trial.user_attrs["hptoolkit:owner"] for trial in trials}) > 2
     # Each sees what the other one's workers have run, and nobody sees the password.
     seen = [set(re.findall(r"^ +(\d+) +\d", output, re.MULTILINE)) for output, _ in answers]
     assert seen[0] | seen[1] == {str(number) for number in range(20)}

@@ -142,7 +142,7 @@ def test_two_workers_share_the_budget_and_are_seen_in_one_place(folder: Path) ->
     trials = stored(folder, "mine-quick-random").trials
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     assert len({trial.params["x"] for trial in trials}) == 12
-    assert len({trial.user_attrs["owner"] for trial in trials}) == 2
+    assert len({trial.user_attrs["hptoolkit:owner"] for trial in trials}) == 2
     rows = re.findall(r"^ +(\d+) +-?\d", process.stdout, re.MULTILINE)
     assert sorted(map(int, rows)) == list(range(12))
     assert process.stderr == ""

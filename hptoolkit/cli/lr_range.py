@@ -49,7 +49,7 @@ def lr_range(
     from hptoolkit.config import default_study
     from hptoolkit.config.load import load_study
     from hptoolkit.execution.builtin_study import load_split
-    from hptoolkit.execution.objective import check_batch
+    from hptoolkit.execution.objective import check_fits
     from hptoolkit.execution.range_test import measure
     from hptoolkit.reporting.range_test import draw
     from hptoolkit.training import set_up_device
@@ -63,12 +63,11 @@ def lr_range(
     storages.check_writable(path, "--figure")
     check_mlflow(mlflow)
     split = load_split(defined.data, data_dir)
-    check_batch(defined, split)
+    chosen = set_up_device(device)
+    check_fits(defined, split, chosen)
 
     print(f"Range test of {defined.name}{why}: {steps} steps, λ from {lowest:g} to {highest:g}.")
-    test = measure(
-        defined, split, set_up_device(device), steps=steps, lowest=lowest, highest=highest
-    )
+    test = measure(defined, split, chosen, steps=steps, lowest=lowest, highest=highest)
     outcome = {"study": defined.name, **dataclasses.asdict(test)}
     draw(test, defined.name, path)
     if mlflow != "off":

@@ -84,7 +84,7 @@ def report(
     from hptoolkit import storage as storages
     from hptoolkit.execution import studies
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     address = storage or storages.DEFAULT
     storages.check(address)
     if output is not None:

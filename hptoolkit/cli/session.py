@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hptoolkit.cli.options import again, print_outcome
 from hptoolkit.config import sampler_factory
+from hptoolkit.errors import UserError
 from hptoolkit.execution.engines.choice import choose_engine
 from hptoolkit.execution.job import Job
 from hptoolkit.execution.open_study import open_study
@@ -15,7 +16,7 @@ from hptoolkit.reporting import results
 from hptoolkit.reporting.live_view import LiveView
 from hptoolkit.reporting.publish import publish
 from hptoolkit.reporting.terminal import Progress
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import Standings
 from hptoolkit.storage import put_back_orphans
 from hptoolkit.tracking import Tracker
 
@@ -74,6 +75,8 @@ class Session:
         engine = choose_engine(placement, address, say)
         pruner = sampler_factory.pruner(problem.defined)
         study = open_study(problem.defined, kind, sampler, pruner, address, fresh=fresh, raw=raw)
+        for key, value in problem.attributes.items():
+            study.set_user_attr(key, value)
         job = Job(address, study.study_name, problem, sampler, pruner)
         return cls(study, job, engine, mlflow, console, json)
 
@@ -100,7 +103,12 @@ class Session:
         if ending:
             self.say(f"Nothing is left to run: {ending.reason}.")
         else:
-            ending = self._run_workers(tracker)
+            try:
+                ending = self._run_workers(tracker)
+            except UserError:
+                if tracker:  # what has ended is logged
+                    tracker.close()
+                raise
         address, defined = self.job.address, self.job.problem.defined
         outcome = results.as_json(self.study, address, ending.reason)
         if summary:
@@ -119,7 +127,6 @@ class Session:
 
     def _run_workers(self, tracker: Tracker | None) -> Ending:
         defined = self.job.problem.defined
-        best = best_trial(self.study)
 
         def log(trial: FrozenTrial) -> None:
             if tracker and self.engine.owns(trial):
@@ -132,7 +139,7 @@ class Session:
             metric_name=defined.goal.name,
             maximize=defined.goal.direction == "maximize",
             epochs=defined.epochs,
-            best=best.value if best else None,
+            standings=Standings.of(self.study),
             on_end=log,
         )
         with progress:

@@ -86,7 +86,7 @@ def study(
     from hptoolkit.errors import UserError, nearest
     from hptoolkit.execution.engines.engine import Placement
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     sampler_factory.check_sampler(sampler)
     if start not in ("file", "lr-range"):
         raise UserError(f"Unknown start {start!r}: {nearest(start, ('file', 'lr-range'))}.")
@@ -111,7 +111,15 @@ def study(
 
         checkpoints = storages.checkpoint_folder(address)
         problem = builtin_study.prepare(
-            name, fields or (), changes, coordinates, start, data_dir, device, checkpoints
+            name,
+            fields or (),
+            changes,
+            coordinates,
+            start,
+            data_dir,
+            device,
+            checkpoints,
+            address,
         )
     else:
         from hptoolkit.execution import user_function

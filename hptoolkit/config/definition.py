@@ -21,7 +21,7 @@ class Metric(Section):
     """What is judged, after the last epoch, and the difference that counts as better than noise."""
 
     name: Literal["validation_accuracy", "validation_loss"] = "validation_accuracy"
-    minimum_improvement: float = Field(default=0.0, ge=0)
+    minimum_improvement: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class StudyDefinition(Search):
@@ -51,6 +51,11 @@ class StudyDefinition(Search):
     @model_validator(mode="after")
     def _values_are_allowed(self) -> Self:
         for name, allowed in self.search_space.items():
+            if _tunable()[name] is int and not float(allowed.step or 1).is_integer():
+                raise ValueError(
+                    f"the search space moves {name}, a whole number, by steps of {allowed.step:g}: "
+                    "a whole step is needed"
+                )
             for value in allowed.choices or (allowed.low, allowed.high):
                 whole = isinstance(value, float) and value.is_integer()
                 given = int(value) if whole and _tunable()[name] is int else value  # type: ignore[arg-type]

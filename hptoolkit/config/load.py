@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,9 +33,11 @@ def load_study(name: str, overrides: Iterable[str] = (), **fields: Any) -> Study
     """
     path = _find(name)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a valid TOML file: {error}.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
     content.setdefault("name", path.stem)
     definition = _checked(StudyDefinition, content, overrides, fields, path.name)
     definition.region()
@@ -42,10 +46,32 @@ def load_study(name: str, overrides: Iterable[str] = (), **fields: Any) -> Study
 
 def load_function(objective: str, overrides: Iterable[str] = (), **fields: Any) -> OwnObjective:
     """The definition of a study of `module:function`; overrides and fields as for `load_study`."""
-    module, _, function = objective.partition(":")
-    name = f"{Path(module).stem.rpartition('.')[2]}-{function}"
-    content: dict[str, Any] = {"name": name, "objective": objective}
+    content: dict[str, Any] = {"name": objective_name(objective), "objective": objective}
     return _checked(OwnObjective, content, overrides, fields, objective)
+
+
+def objective_name(objective: str) -> str:
+    """What a study of `package.module:function` or `folder/file.py:function` is called.
+
+    The whole path decides: two modules `train` are two studies. A file that lies in the current
+    folder is named from there.
+    """
+    module, _, function = objective.rpartition(":")
+    if module.endswith(".py"):
+        path = Path(os.path.abspath(module))
+        here = Path.cwd()
+        parts = (
+            (path.relative_to(here) if path.is_relative_to(here) else path).with_suffix("").parts
+        )
+        module = ".".join(part for part in parts if part.strip("/\\"))
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{module}-{function}").lstrip("._-")
+    return name or "objective"
+
+
+def former_objective_name(objective: str) -> str:
+    """The name that earlier versions gave it: one part of its module's path."""
+    module, _, function = objective.partition(":")
+    return f"{Path(module).stem.rpartition('.')[2]}-{function}"
 
 
 def stored_definition(fields: Mapping[str, Any]) -> StudyDefinition | OwnObjective:

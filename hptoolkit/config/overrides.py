@@ -21,10 +21,7 @@ def apply_override(override: str, content: dict[str, Any]) -> None:
     field, equals, text = override.partition("=")
     if not equals or not field.strip():
         raise UserError(f"--set {override!r} is not FIELD=VALUE, such as training.epochs=10.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+    value = _value(text)
     *sections, last = _path(field.strip())
     for section in sections:
         content = content.setdefault(section, {})
@@ -37,10 +34,21 @@ def _path(field: str) -> list[str]:
     """A dotted field's parts; a part with dots of its own stands in quotes, as in TOML."""
     try:
         node: Any = tomllib.loads(f"{field} = 0")
-    except tomllib.TOMLDecodeError:
-        raise UserError(f"--set: {field!r} is not a field, such as training.epochs.") from None
+    except (tomllib.TOMLDecodeError, RecursionError):
+        node = None
     parts = []
-    while isinstance(node, dict):
-        part, node = next(iter(node.items()))
+    while isinstance(node, dict) and len(node) == 1:
+        ((part, node),) = node.items()
         parts.append(part)
+    if node != 0:  # a comment, several lines
+        raise UserError(f"--set: {field!r} is not a field, such as training.epochs.")
     return parts
+
+
+def _value(text: str) -> Any:
+    """A TOML value; anything else is a text."""
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        found = {}
+    return found["value"] if found.keys() == {"value"} else text.strip()

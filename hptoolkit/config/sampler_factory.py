@@ -61,12 +61,10 @@ def sampler(name: str, definition: Search) -> CoordinateSampler:
 
 
 def _optunas(name: str, seed: int) -> BaseSampler:
-    """One of Optuna's samplers. Raises UserError for a seed that they do not take."""
+    """One of Optuna's samplers."""
     from optuna import samplers
     from optuna.exceptions import ExperimentalWarning
 
-    if seed >= 2**32:
-        raise UserError(f"The seed is {seed}: Optuna's own samplers take seeds below 2**32.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         match name:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from optuna.distributions import (
@@ -14,7 +14,6 @@ from optuna.distributions import (
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hptoolkit.coordinates import Coordinates
-from hptoolkit.errors import UserError
 
 Pruner = Literal["none", "median", "halving", "hyperband"]
 Value = bool | int | float | str
@@ -22,6 +21,11 @@ Value = bool | int | float | str
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _first_repeated(values: Sequence[Value]) -> int | None:
+    """Where a value stands that was there before; 1 and true are the same, as for Optuna."""
+    return next((i for i, value in enumerate(values) if value in values[:i]), None)
 
 
 class Range(Section):
@@ -39,9 +43,8 @@ class Range(Section):
             raise ValueError("either 'low' and 'high', or 'choices' are needed")
         if self.choices is not None and not self.choices:
             raise ValueError("'choices' is empty")
-        kinds = [(type(choice), choice) for choice in self.choices or ()]
-        if repeated := [value for i, (_, value) in enumerate(kinds) if kinds[i] in kinds[:i]]:
-            raise ValueError(f"'choices' holds {repeated[0]!r} more than once")
+        if self.choices is not None and (twice := _first_repeated(self.choices)) is not None:
+            raise ValueError(f"'choices' holds {self.choices[twice]!r} twice")
         if self.low is not None and self.high is not None and not self.low <= self.high:
             raise ValueError(f"low = {self.low:g} lies above high = {self.high:g}")
         if self.log and self.low is not None and self.low <= 0:
@@ -60,15 +63,11 @@ class Range(Section):
         return alike and self.low <= other.low and other.high <= self.high
 
     def distribution(self, integer: bool) -> BaseDistribution:
-        """The range as Optuna's distribution. Raises UserError for a broken step of integers."""
+        """The range as Optuna's distribution."""
         if self.choices is not None:
             return CategoricalDistribution(self.choices)
         low, high = self.low or 0.0, self.high or 0.0
         if integer:
-            if self.step is not None and self.step != int(self.step):
-                raise UserError(
-                    f"A range of whole numbers has the step {self.step:g}: a whole one is needed."
-                )
             return IntDistribution(int(low), int(high), log=self.log, step=int(self.step or 1))
         return FloatDistribution(low, high, log=self.log, step=self.step)
 
@@ -85,7 +84,7 @@ class Goal(Section):
 
     name: str = "value"
     direction: Literal["maximize", "minimize"] = "maximize"
-    minimum_improvement: float = Field(default=0.0, ge=0)
+    minimum_improvement: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Descent(Section):
@@ -95,7 +94,13 @@ class Descent(Section):
     order: tuple[str, ...] = ()
     directions: dict[str, Literal["up", "down"]] = {}
     line_search: Literal["doubling", "accelerated"] = "accelerated"
-    refine: int = Field(default=0, ge=0)
+    refine: int = Field(default=0, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _names_an_axis_once(self) -> Self:
+        if (twice := _first_repeated(self.order)) is not None:
+            raise ValueError(f"'order' names {self.order[twice]!r} twice")
+        return self
 
 
 class Grid(Section):
@@ -122,7 +127,7 @@ class Search(Section):
     grid: Grid = Grid()
     random: Random = Random()
     pruner: Pruner = "none"
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     trials: Annotated[int, Field(ge=1)] = 100
 
     @property

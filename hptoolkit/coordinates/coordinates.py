@@ -65,6 +65,7 @@ class Coordinates:
         momentum: str | None = "momentum",
         weight_decay: str | None = "weight_decay",
         batch_size: str | None = None,
+        decoupled: bool = False,
     ) -> Coordinates:
         """The coordinates that theory gives for an optimizer (`coordinates.theory` has the table).
 
@@ -74,6 +75,7 @@ class Coordinates:
                 not depend on their scale. If not, weight decay does not multiply the rate.
             lr, momentum, weight_decay, batch_size: The study's names for these parameters; None
                 for one that is not searched (nor an axis then).
+            decoupled: Whether weights decay by λα a step whatever the optimizer, as in AdamW.
         """
         return cls(
             *theory.expressions(
@@ -83,6 +85,7 @@ class Coordinates:
                 momentum=momentum and quoted(momentum),
                 weight_decay=weight_decay and quoted(weight_decay),
                 batch_size=batch_size and quoted(batch_size),
+                decoupled=decoupled,
             )
         )
 

@@ -31,6 +31,9 @@ class Factor(NamedTuple):
         return 1.0 - raw if self.complement else raw
 
 
+# Characters of an expression beyond which it is an accident.
+_LONGEST = 1000
+
 Monomial = dict[Factor, Fraction]
 
 # Of a larger power nothing is left in a double.
@@ -48,6 +51,8 @@ def parse(expression: str) -> Monomial:
     Raises UserError for anything else, for a product in which everything cancels, and for exponents
     beyond 1/100 to 100.
     """
+    if len(expression) > _LONGEST:
+        raise _not_a_monomial(f"{expression[:40]}…", f"it has {len(expression)} characters")
     try:
         exponents = {f: e for f, e in _exponents(_tree(expression), expression).items() if e}
     except (SyntaxError, ValueError) as error:

@@ -134,15 +134,19 @@ def expressions(
     momentum: str | None,
     weight_decay: str | None,
     batch_size: str | None,
+    decoupled: bool = False,
 ) -> tuple[str, ...]:
     """The axes for an optimizer: the sensitive one first, then the nearly flat ones.
 
     A parameter given as None is not searched: it is a constant, which shifts a logarithmic axis
-    and changes nothing else. Raises UserError for an unknown optimizer.
+    and changes nothing else. `decoupled`: whether weights decay by λα a step whatever the
+    optimizer. Raises UserError for an unknown optimizer.
     """
     if optimizer not in OPTIMIZERS:
         raise UserError(f"Unknown optimizer {optimizer!r}: {nearest(optimizer, OPTIMIZERS)}.")
     family = OPTIMIZERS[optimizer]
+    if decoupled and family == "adaptive":
+        family = "decoupled"
     accumulates = family in ("sgd", "lars")
     decays = normalized and weight_decay is not None and family not in ("lars", "lamb")
 
@@ -150,7 +154,8 @@ def expressions(
     if decays:
         rate = f"{lr}**2" if family == "adaptive" else lr
         numerator = [rate, str(weight_decay)]
-    if momentum is not None and accumulates:
+    # A decoupled decay is no part of the gradient, and does not accumulate with it.
+    if momentum is not None and accumulates and not (decoupled and decays):
         denominator.append(f"(1-{momentum})")
     if batch_size is not None:
         held_by_root = not accumulates and not decays

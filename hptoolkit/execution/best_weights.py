@@ -1,8 +1,8 @@
-"""The weights of a study's best trial, kept in a file while the study goes on.
+"""The weights of a study's best configuration, kept in a file while the study goes on.
 
-A file a trial, `studies/models/STUDY/trial-NUMBER-IDENTITY.pt`, written when a trial ends as the
-best so far; the files of trials that are no longer the best are deleted. Several processes may do
-so at once: which trial is the best is always read from the study.
+A file a trial, `studies/models/STUDY/trial-NUMBER-IDENTITY.pt`, written when a trial ends whose
+configuration is the best so far; the files of others are deleted, once they no longer are. Several
+processes may do so at once: which one is the best is always read from the study.
 """
 
 from __future__ import annotations
@@ -13,52 +13,73 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
 
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import Incumbent, Standings, incumbent
 from hptoolkit.storage.identity import study_uid
 
 FOLDER = Path("studies/models")
 
 
-def keep(study: Study, number: int, value: float, pack: Callable[[], dict[str, Any]]) -> bool:
-    """Keep what `pack` returns if a running trial is the best of the study so far.
+def keep(
+    study: Study, trial: Trial | FrozenTrial, value: float, pack: Callable[[], dict[str, Any]]
+) -> bool:
+    """Keep what `pack` returns if a running trial's configuration is the best of the study so far.
 
     Args:
         study: Its study.
-        number, value: The trial's number, and the value that it is about to be told.
+        trial, value: The trial, and the value that it is about to be told.
         pack: Makes the state, of tensors and plain values; called if it is needed.
 
     Returns:
-        Whether it was kept. Raises OSError if it cannot be written.
+        Whether it was kept; a better run of the same configuration stays. Raises OSError if it
+        cannot be written.
     """
     from hptoolkit.training import checkpoint
 
-    best = best_trial(study)
-    if best is not None and best.value is not None:
-        gain = value - best.value if study.direction.name == "MAXIMIZE" else best.value - value
-        if gain <= 0:
-            return False
-    checkpoint.write(_path(study, number), pack())
+    standings = Standings.of(study)
+    mine = standings.add(trial.number, trial.params, value)
+    if mine is None or standings.best() is not mine:
+        return False
+    if _luckiest(study, mine) not in (None, trial.number):
+        return False
+    checkpoint.write(_path(study, trial.number), pack())
     tidy(study)
     return True
 
 
-def of_best(study: Study) -> Path | None:
-    """The file of the best trial; None if there is none, or it was trained elsewhere."""
-    best = best_trial(study)
-    path = best and _path(study, best.number)
-    return path if path and path.exists() else None
+def of_best(study: Study) -> tuple[Path, int] | None:
+    """The file of the best configuration, of its best run, and that run's number.
+
+    None if there is none, or its runs were trained elsewhere.
+    """
+    best = incumbent(study)
+    number = None if best is None else _luckiest(study, best)
+    return None if number is None else (_path(study, number), number)
 
 
 def tidy(study: Study) -> None:
-    """Delete the files of trials that have ended and are not the best."""
-    best = best_trial(study)
+    """Delete the files of trials that have ended, but that of the best configuration."""
+    best = incumbent(study)
+    kept = None if best is None else _luckiest(study, best)
     ended = {t.number for t in study.get_trials(deepcopy=False) if t.state.is_finished()}
     pattern = re.compile(rf"trial-(\d+)-{study_uid(study)[:8]}\.pt")
     for file in _folder(study).glob("*.pt"):
         match = pattern.fullmatch(file.name)
-        if match and int(match[1]) in ended and (best is None or int(match[1]) != best.number):
+        if match and int(match[1]) in ended - {kept}:
             file.unlink(missing_ok=True)
+
+
+def _luckiest(study: Study, best: Incumbent) -> int | None:
+    """The number of the best of a configuration's runs that have a file, or are to have one."""
+    sign = 1 if study.direction.name == "MAXIMIZE" else -1
+    running = {t.number for t in study.get_trials(deepcopy=False) if not t.state.is_finished()}
+    there = [
+        (sign * value, -number)
+        for number, value in zip(best.numbers, best.values, strict=True)
+        if number in running or _path(study, number).exists()
+    ]
+    return -max(there)[1] if there else None
 
 
 def _path(study: Study, number: int) -> Path:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hptoolkit.attributes import SYMMETRY
 from hptoolkit.config import default_study
 from hptoolkit.config.definition import StudyDefinition
 from hptoolkit.config.load import load_study, split_axes
@@ -15,8 +16,10 @@ from hptoolkit.coordinates import Coordinates
 from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.coordinates.theory import FACTS, OPTIMIZERS, state_floats
 from hptoolkit.errors import UserError
-from hptoolkit.execution.objective import Objective, check_batch
+from hptoolkit.execution import known_symmetry
+from hptoolkit.execution.objective import Objective, check_fits
 from hptoolkit.execution.problem import Problem
+from hptoolkit.storage import DEFAULT
 from hptoolkit.training import data, set_up_device
 from hptoolkit.training.config import DataConfig
 from hptoolkit.training.data import Split
@@ -103,6 +106,7 @@ def prepare(
     data_dir: str | None,
     device: str,
     checkpoints: Path | None = None,
+    address: str = DEFAULT,
 ) -> TrainingProblem:
     """The training of the definition that a command line names. Raises UserError for bad input.
 
@@ -113,6 +117,7 @@ def prepare(
         start: "file" for its own, "lr-range" for where a range test says.
         data_dir, checkpoints: See `TrainingProblem`.
         device: As for `--device`.
+        address: The storage, which may know the network's symmetry.
     """
     why = ""
     if name is None:
@@ -122,14 +127,16 @@ def prepare(
         defined = defined.over(split_axes(str(coordinates)))
         defined.region()
     split = load_split(defined.data, data_dir)
-    check_batch(defined, split)
     chosen = set_up_device(device)
-    symmetry = symmetry_of(defined, split)
+    check_fits(defined, split, chosen)
+    symmetry, attributes = None, {}
     if coordinates == "auto":
+        symmetry = known_symmetry.recall(defined, split, address) or symmetry_of(defined, split)
+        attributes = {SYMMETRY: known_symmetry.as_attribute(symmetry, defined, split)}
         defined = defined.over(axes_for(defined, normalized=symmetry.normalized))
         defined.region()
     axes = ", ".join(map(symbol, defined.coordinates.axes)) or "every parameter its own"
-    notes = [f"Axes: {axes}; {symmetry}."]
+    notes = [f"Axes: {axes}; {symmetry}." if symmetry else f"Axes: {axes}."]
     if start == "lr-range":
         from hptoolkit.execution.range_test import begin_at, measure
 
@@ -139,15 +146,14 @@ def prepare(
             f"Range test: λ from {suggestion.low:.2g} to {suggestion.high:.2g} suggested; the "
             f"search starts at λ = {defined.start['lr']:g}."
         )
-    return TrainingProblem(defined, tuple(notes), data_dir, checkpoints, why)
+    return TrainingProblem(defined, tuple(notes), data_dir, checkpoints, why, attributes=attributes)
 
 
 def of_definition(
     defined: StudyDefinition, data_dir: str | None, device: str, checkpoints: Path | None
 ) -> TrainingProblem:
     """The training of a definition as it is. Raises UserError if this machine cannot run it."""
-    check_batch(defined, load_split(defined.data, data_dir))
-    set_up_device(device)
+    check_fits(defined, load_split(defined.data, data_dir), set_up_device(device))
     return TrainingProblem(defined, (), data_dir, checkpoints)
 
 
@@ -184,6 +190,7 @@ def axes_for(defined: StudyDefinition, *, normalized: bool) -> tuple[str, ...]:
         momentum=momentum,
         weight_decay=weight_decay,
         batch_size=batch_size,
+        decoupled=defined.training.decoupled_decay,
     ).axes
 
 

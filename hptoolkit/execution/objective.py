@@ -17,35 +17,77 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import (
+    AT_CHANCE,
     DATA,
     HISTORY,
     IMAGES_PER_SECOND,
     PRUNED_REASON,
     SEED,
     WEIGHTS_LOST,
+    read,
 )
 from hptoolkit.config.definition import StudyDefinition
-from hptoolkit.coordinates.theory import effective_step
+from hptoolkit.coordinates.theory import effective_step, state_floats
 from hptoolkit.errors import StorageError, UserError
 from hptoolkit.execution import best_weights
 from hptoolkit.training import EpochReport, ModelConfig, Result, Seeds, TrainingConfig, train
+from hptoolkit.training import model as networks
+from hptoolkit.training.augment import check_augmentation
 from hptoolkit.training.checkpoint import remove
 from hptoolkit.training.classifier import pack
 from hptoolkit.training.data import Split
+from hptoolkit.training.device import memory_of
 from hptoolkit.training.fingerprint import digest
 
 
-def check_batch(definition: StudyDefinition, data: Split) -> None:
-    """Raise UserError if a batch that the study may ask for is larger than the training split."""
-    searched = definition.search_space.get("batch_size")
-    sizes = [definition.training.batch_size]
-    if searched is not None:
-        sizes = [int(size) for size in (searched.choices or (searched.high or 0,))]
-    if max(sizes) > len(data.train):
+def check_fits(definition: StudyDefinition, data: Split, device: torch.device) -> None:
+    """Raise UserError for what a study may ask for and cannot be done with its data and machine.
+
+    That is a batch larger than the training split, a crop or cutout as large as the images, images
+    too small for the network, a network too large for the memory.
+    """
+    batch = _largest(definition, "batch_size", definition.training.batch_size)
+    if batch > len(data.train):
         raise UserError(
-            f"The batch of {max(sizes)} images is larger than the training split of "
+            f"The batch of {batch} images is larger than the training split of "
             f"{len(data.train)} ({definition.data.name}): take a smaller batch_size or more data."
         )
+    augmented = {
+        name: _largest(definition, name, getattr(definition.training, name))
+        for name in ("crop_padding", "cutout")
+    }
+    check_augmentation(definition.training.model_copy(update=augmented), data.image_shape[:2])
+    width = _largest(definition, "width", definition.model.width)
+    with torch.device("meta"):  # nothing is allocated
+        model = definition.model.model_copy(update={"width": width})
+        network = networks.build(model, data.image_shape, data.classes)
+    shapes = [tuple(parameter.shape) for parameter in network.parameters()]
+    numbers = 2 * sum(map(math.prod, shapes)) + _state(definition.training, shapes)
+    memory = memory_of(device)
+    if memory is not None and 4 * numbers > memory:
+        raise UserError(
+            f"A network of width {width} takes {4 * numbers / 2**30:.3g} GiB to train, and the "
+            f"{device.type} has {memory / 2**30:.3g} GiB of memory: take a smaller width."
+        )
+
+
+def _state(training: TrainingConfig, shapes: list[tuple[int, ...]]) -> int:
+    """The numbers that the optimizer keeps."""
+    return state_floats(
+        training.optimizer,
+        shapes,
+        momentum=training.momentum,
+        history=training.history,
+        muon_rest=training.muon_rest,
+    )
+
+
+def _largest(definition: StudyDefinition, name: str, otherwise: int) -> int:
+    """The largest value that a study may give a whole number."""
+    searched = definition.search_space.get(name)
+    if searched is None:
+        return otherwise
+    return max(int(value) for value in (searched.choices or (searched.high or 0,)))
 
 
 def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
@@ -117,6 +159,8 @@ class Objective:
         if reason:
             trial.set_user_attr(PRUNED_REASON, f"diverged: {reason}")
             raise optuna.TrialPruned(reason)
+        if result.at_chance:  # a result all the same: a search may have to climb from there
+            trial.set_user_attr(AT_CHANCE, result.at_chance)
         trial.set_user_attr(IMAGES_PER_SECOND, round(result.images_per_second, 1))
         if self.keep_weights:
             self._keep(trial, value, result, model, training)
@@ -134,7 +178,7 @@ class Objective:
             return pack(result.weights, model, self.data, flip_tta=training.flip_tta)
 
         try:
-            best_weights.keep(trial.study, trial.number, value, packed)
+            best_weights.keep(trial.study, trial, value, packed)
         except OSError as error:  # the result is good without its weights
             trial.set_user_attr(WEIGHTS_LOST, str(error))
 
@@ -184,8 +228,9 @@ class Objective:
             trial.set_user_attr(HISTORY, history)
 
     def _seed(self, trial: Trial) -> int:
-        if SEED in trial.user_attrs:  # a trial that was put back keeps its seed
-            return int(trial.user_attrs[SEED])
+        kept = read(trial.user_attrs, SEED, int)
+        if kept is not None:  # a trial that was put back keeps its seed
+            return kept
         earlier = trial.study.get_trials(deepcopy=False)
         return self.definition.seed + sum(_is_repeat(t, trial) for t in earlier)
 

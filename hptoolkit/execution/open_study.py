@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage
 from optuna.study import Study
+from optuna.trial import TrialState
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
-from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER
+from hptoolkit.attributes import DEFINITION, FORMAT, SAMPLER, read
 from hptoolkit.config.compare import differences, widened
-from hptoolkit.config.load import stored_definition
+from hptoolkit.config.definition import OwnObjective
+from hptoolkit.config.load import former_objective_name, objective_name, stored_definition
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError
 from hptoolkit.optuna_internals import storage_of, study_id_of
@@ -53,10 +57,19 @@ def open_study(
     storage = storages.connect(address)
     with storages.usable(address):
         names = optuna.get_all_study_names(storage)
-        base = f"{defined.name}-{kind}{'-raw' if raw else ''}"
+        ending = f"{kind}{'-raw' if raw else ''}"
+        base = f"{defined.name}-{ending}"
         found = None if fresh else storages.latest(base, names)
+        if found is None and not fresh and isinstance(defined, OwnObjective):
+            found, defined = _formerly_named(defined, ending, storage, names)
         if found is not None:
-            _check_same(optuna.load_study(study_name=found, storage=storage), defined, kind)
+            stored = optuna.load_study(study_name=found, storage=storage)
+            try:
+                _check_same(stored, defined, kind)
+            except UserError:
+                if not _is_untried(stored):
+                    raise
+                optuna.delete_study(study_name=found, storage=storage)
         study = optuna.create_study(
             study_name=found or storages.fresh(base, names),
             storage=storage,
@@ -70,6 +83,24 @@ def open_study(
         study.set_user_attr(SAMPLER, kind)
         study_uid(study)  # before several processes work on it
         return study
+
+
+def _formerly_named(
+    defined: OwnObjective, ending: str, storage: BaseStorage, names: Iterable[str]
+) -> tuple[str | None, OwnObjective]:
+    """A study of the same function that was stored under an older rule for names, if there is one.
+
+    It is continued under that name, which the definition gets, too.
+    """
+    former = former_objective_name(defined.objective)
+    found = storages.latest(f"{former}-{ending}", names)
+    if found is None or defined.name != objective_name(defined.objective):
+        return None, defined
+    study = optuna.load_study(study_name=found, storage=storage)
+    kept = read(study.user_attrs, DEFINITION, dict)
+    if kept is None or kept.get("objective") != defined.objective:
+        return None, defined
+    return found, defined.model_copy(update={"name": former})
 
 
 def _check_same(stored: Study, defined: Search, kind: str) -> None:
@@ -106,10 +137,24 @@ def _check_same(stored: Study, defined: Search, kind: str) -> None:
         )
 
 
+def _is_untried(stored: Study) -> bool:
+    """Whether all that a study holds are trials put back before they reported anything.
+
+    Bad input that its first trials met leaves that; mending it may change the definition.
+    """
+    trials = stored.get_trials(deepcopy=False)
+    return bool(trials) and all(
+        t.state == TrialState.WAITING
+        and not t.intermediate_values
+        and "fixed_params" not in t.system_attrs  # enqueued by somebody
+        for t in trials
+    )
+
+
 def _definition(stored: Study) -> Any:
     """The definition in a stored study; None if there is none, after a moment too if it is new."""
     deadline = time.monotonic() + _PATIENCE
-    while (kept := stored.user_attrs.get(DEFINITION)) is None:
+    while (kept := read(stored.user_attrs, DEFINITION, dict)) is None:
         if stored.get_trials(deepcopy=False) or time.monotonic() > deadline:
             break
         time.sleep(0.1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from hptoolkit.config.schema import Search
@@ -20,10 +20,12 @@ class Problem(ABC):
     Attributes:
         defined: The definition, with the start and axes that the command line asked for.
         notes: What to tell before its study starts, a line each.
+        attributes: What its study is to keep, as user attributes.
     """
 
     defined: Search
     notes: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def over_raw_axes(self) -> Self:
         """The same, searched over the raw parameters; see `Search.over_raw_axes`."""

@@ -9,7 +9,7 @@ from optuna.study import Study
 from pydantic import ValidationError
 
 from hptoolkit import storage as storages
-from hptoolkit.attributes import DEFINITION, SLICE
+from hptoolkit.attributes import DEFINITION, SLICE, read
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.load import stored_definition
 from hptoolkit.errors import UserError, command, nearest
@@ -53,8 +53,12 @@ def find(address: str, name: str) -> Study:
 
 def newest(address: str, definition: str) -> Study | None:
     """The search that was begun last of those of a definition; slices are no searches."""
-    searches = (study for study in reversed(_of(address, definition)) if not is_slice(study))
-    return next(searches, None)
+    return next(reversed(searches(address, definition)), None)
+
+
+def searches(address: str, definition: str) -> list[Study]:
+    """The searches of a definition, in the order in which they were begun."""
+    return [study for study in _of(address, definition) if not is_slice(study)]
 
 
 def slices(address: str, definition: str) -> list[Study]:
@@ -64,7 +68,7 @@ def slices(address: str, definition: str) -> list[Study]:
 
 def is_slice(study: Study) -> bool:
     """Whether a study is a slice rather than a search."""
-    return SLICE in study.user_attrs
+    return read(study.user_attrs, SLICE, dict) is not None
 
 
 def _of(address: str, definition: str) -> list[Study]:
@@ -75,18 +79,18 @@ def _of(address: str, definition: str) -> list[Study]:
     with storages.usable(address):
         storage = storages.connect(address)
         studies = [optuna.load_study(study_name=name, storage=storage) for name in there]
-        definitions = [study.user_attrs.get(DEFINITION) for study in studies]
+        definitions = [read(study.user_attrs, DEFINITION, dict) for study in studies]
     return [
         study
         for study, stored in zip(studies, definitions, strict=True)
-        if isinstance(stored, dict) and stored.get("name") == definition
+        if stored is not None and stored.get("name") == definition
     ]
 
 
 def definition_of(study: Study) -> StudyDefinition | OwnObjective | None:
     """The definition that a study keeps; None for one that hptoolkit did not make."""
-    stored = study.user_attrs.get(DEFINITION)
-    if not isinstance(stored, dict):
+    stored = read(study.user_attrs, DEFINITION, dict)
+    if stored is None:
         return None
     try:
         return stored_definition(stored)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from hptoolkit.config.load import load_function, split_axes
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.execution.problem import Problem
+from hptoolkit.execution.siblings import find_beside, is_taken
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,13 @@ def of_definition(defined: OwnObjective) -> FunctionProblem:
 @cache
 def resolve(name: str) -> Callable[[Trial], float]:
     """The function. Raises UserError if there is no such module or function."""
-    module_name, colon, function_name = name.partition(":")
+    module_name, colon, function_name = name.rpartition(":")
     if not colon or not module_name or not function_name:
         raise UserError(
             f"--objective {name!r} is not MODULE:FUNCTION, such as mypackage.train:objective."
         )
-    module = _load(module_name)
+    with _in_words(module_name):
+        module = _load(module_name)
     function: Any = getattr(module, function_name, None)
     if function is None:
         functions = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
@@ -101,32 +104,81 @@ def resolve(name: str) -> Callable[[Trial], float]:
 
 
 def _load(name: str) -> ModuleType:
-    if name.endswith(".py"):
-        path = Path(name)
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise UserError(f"There is no file {name}: give --objective FILE.py:FUNCTION.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:  # whatever a user's module raises
-            raise _unusable(name, error) from error
-        return module
-    sys.path.insert(0, str(Path.cwd()))
-    try:
+    if not name.endswith(".py"):
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
         return importlib.import_module(name)
+    path = Path(name).absolute()
+    if not path.is_file():
+        raise UserError(f"There is no file {name}: give --objective FILE.py:FUNCTION.")
+    find_beside(path.parent)
+    # A file called torch.py is not to be what others import as torch.
+    taken = path.stem in sys.modules or is_taken(path.stem)
+    module_name = f"objective_{path.stem}" if taken else path.stem
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{name} is no Python file: give --objective FILE.py:FUNCTION.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module
+
+
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Turn whatever a user's module raises, `sys.exit()` too, into a UserError."""
+    held = _Held(sys.stderr)
+    sys.stderr = held
+    try:
+        yield
+    except UserError:
+        raise
+    except SystemExit as error:
+        held.drop()  # argparse tells the usage of another program
+        raise UserError(
+            f"--objective: {name} cannot be imported, it calls sys.exit({error.code!r}), as "
+            "argparse does: read a command line under if __name__ == '__main__' only."
+        ) from None
     except ModuleNotFoundError as error:
         raise UserError(
-            f"--objective: no module {error.name!r} can be imported from {Path.cwd().name}/ or the "
-            "environment. Give MODULE:FUNCTION or FILE.py:FUNCTION."
+            f"--objective: no module {error.name!r} can be imported for {name}, from its folder, "
+            f"{Path.cwd().name}/ or the environment. Give MODULE:FUNCTION or FILE.py:FUNCTION."
         ) from None
     except Exception as error:  # whatever a user's module raises
-        raise _unusable(name, error) from error
+        raise UserError(
+            f"--objective: {name} cannot be imported, it raises {type(error).__name__}: {error}. "
+            "Mend it, and try again."
+        ) from error
+    finally:
+        sys.stderr = held.stream
+        held.release()
 
 
-def _unusable(name: str, error: Exception) -> UserError:
-    return UserError(
-        f"--objective: {name} cannot be imported, it raises {type(error).__name__}: {error}. "
-        "Mend it, and try again."
-    )
+class _Held:
+    """A stream that keeps what is written until it is released; then it passes everything on."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self._kept: list[str] | None = []
+
+    def write(self, text: str) -> int:
+        if self._kept is None:
+            return int(self.stream.write(text))
+        self._kept.append(text)
+        return len(text)
+
+    def drop(self) -> None:
+        """Forget what was written."""
+        self._kept = []
+
+    def release(self) -> None:
+        kept, self._kept = self._kept or [], None
+        self.stream.write("".join(kept))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)

@@ -11,9 +11,8 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import optuna
@@ -22,9 +21,16 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import ERROR, OWNER, PRUNED_REASON
-from hptoolkit.errors import StorageError
+from hptoolkit.errors import StorageError, TrialError, UserError
 from hptoolkit.execution.signals import Abandoned, Interrupts
-from hptoolkit.optuna_internals import storage_of, study_id_of, trial_id_of
+from hptoolkit.optuna_internals import (
+    forget_stop,
+    stoppable,
+    storage_of,
+    study_id_of,
+    trial_id_of,
+    was_stopped,
+)
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.storage.heartbeat import Watch
@@ -52,10 +58,12 @@ class Ending:
     """Why a run of the study ended, in a clause.
 
     `exit_code`: 0; 130 or 143 when a signal ended it; 1 when every trial crashed.
+    `for_all`: whether workers that share the command are to end, too.
     """
 
     reason: str
     exit_code: int = 0
+    for_all: bool = False
 
 
 def interrupted(number: int) -> Ending:
@@ -105,8 +113,10 @@ def run(
 
     Raises:
         StorageError: The storage cannot be used any longer.
+        TrialError: A trial met bad input; it waits to be run again.
     """
     crashes, pause = 0, _PAUSES[0]
+    forget_stop(study)
     interrupts = Interrupts()
     with interrupts, Watch(study, interrupts.abandon, times or Times()) as watch:
         while True:
@@ -125,6 +135,8 @@ def run(
             if ended is None:
                 continue
             listener.trial_ended(ended)
+            if was_stopped(study):
+                return Ending("the objective called study.stop()", for_all=True)
             crashes = crashes + 1 if ended.state == TrialState.FAIL else 0
             if crashes >= MAX_CRASHES and not _any_complete(study):
                 return Ending(f"{crashes} trials crashed one after the other, none succeeded", 1)
@@ -168,6 +180,12 @@ def _begin(study: Study, frozen: FrozenTrial, lease: Lease, watch: Watch) -> Tri
         put_back(study, trial_id)
     except UpdateFinishedTrialError:
         watch.release()
+    except StorageError:
+        raise
+    except UserError as error:
+        watch.release()
+        put_back(study, trial_id)
+        raise TrialError(str(error)) from error
     return None
 
 
@@ -189,6 +207,10 @@ def _run_one(
         return None
     except Abandoned:
         return None
+    except TrialError:
+        watch.release()
+        put_back(study, trial_id_of(trial))
+        raise
     except KeyboardInterrupt:
         interrupts.was_interrupted()
         watch.release()
@@ -217,24 +239,45 @@ def _evaluate(
 ) -> tuple[TrialState, float | None]:
     """How a trial ends, and its value if it is complete; the reason otherwise is kept with it."""
     try:
-        with interrupts.allowed(), warnings.catch_warnings():
+        with stoppable(trial.study), interrupts.allowed(), warnings.catch_warnings():
             # A trial that is run again reports what it has reported before.
             warnings.filterwarnings("ignore", "The reported value is ignored")
-            value: object = objective(trial)
+            returned: object = objective(trial)
     except optuna.TrialPruned:
         return TrialState.PRUNED, None
     except (StorageError, UpdateFinishedTrialError):
         raise
+    except UserError as error:  # no other trial would fare better
+        raise TrialError(str(error)) from error
     except Exception as error:  # whatever a user's training raises
         trial.set_user_attr(ERROR, "".join(traceback.format_exception(error))[-4000:])
         return TrialState.FAIL, None
-    if not isinstance(value, int | float | Real):
-        trial.set_user_attr(ERROR, f"The objective returned {value!r}: a number is needed.")
+    except SystemExit as error:  # a training that ends its process: it would end the study, too
+        trial.set_user_attr(ERROR, f"The objective called sys.exit({error.code!r}).")
+        return TrialState.FAIL, None
+    value = _number(returned)
+    if value is None:
+        shown = f"{returned!r:.100}"
+        trial.set_user_attr(ERROR, f"The objective returned {shown}: a number is needed.")
         return TrialState.FAIL, None
     if not math.isfinite(value):
         trial.set_user_attr(PRUNED_REASON, f"the objective returned {value}")
         return TrialState.PRUNED, None
-    return TrialState.COMPLETE, float(value)
+    return TrialState.COMPLETE, value
+
+
+def _number(returned: object) -> float | None:
+    """What an objective returned as Optuna takes it: a 0-d tensor, a Decimal, a sequence of one."""
+    if isinstance(returned, str | bytes):
+        return None
+    if isinstance(returned, Sequence) and len(returned) == 1:
+        returned = returned[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's of a gradient, NumPy's of a 1-d array
+            return float(returned)  # type: ignore[arg-type]
+    except Exception:  # whatever a user's type raises
+        return None
 
 
 def _any_complete(study: Study) -> bool:

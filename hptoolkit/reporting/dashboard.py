@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
+from hptoolkit.attributes import COORDINATES, ERROR, HISTORY, PRUNED_REASON
 from hptoolkit.config.schema import Search
 from hptoolkit.reporting.formatting import symbol
 
 if TYPE_CHECKING:
     from hptoolkit.reporting.figures import Album
+    from hptoolkit.reporting.figures.figure import Figure
 
 # The dashboard gives a custom plot half of the page's width, and this height whatever it asks for.
 _HEIGHT = 450
+# A panel whose axes differ by more than this factor does not keep equal scales there.
+_SQUEEZED = 1.8
 
 _YOURS = "*hptoolkit writes what stands above this line anew; what you write below it stays.*"
 
@@ -46,13 +50,14 @@ def note(study: Study, definition: Search | None, album: Album) -> str:
     from hptoolkit.reporting.results import about
 
     coordinates = (
-        f" `coordinates` ({', '.join(map(symbol, definition.coordinates.axes))})"
+        f" `{COORDINATES}` ({', '.join(map(symbol, definition.coordinates.axes))})"
         if definition is not None and definition.coordinates.axes
-        else " `coordinates`"
+        else f" `{COORDINATES}`"
     )
     reading = [
         f"Trials hold raw parameters; what was searched is their user attribute{coordinates}. "
-        "`history` has every epoch, `pruned_reason` and `error` say why a trial ended early.",
+        f"`{HISTORY}` has every epoch, `{PRUNED_REASON}` and `{ERROR}` say why a trial ended "
+        "early.",
         "Numbered figures on the page *History* are hptoolkit's (the dashboard shows them in no "
         "order of its own: go by the numbers); the others are Optuna's own, over raw parameters.",
         "Its plot *Hyperparameter Importance* ranks otherwise than the shares of variance here: it "
@@ -62,7 +67,7 @@ def note(study: Study, definition: Search | None, album: Album) -> str:
         f"The same figures with their captions on one page: "
         f"`python -m hptoolkit.report {study.study_name}`.",
         *(
-            f"**{number}. {figure.title}.** {figure.caption}"
+            f"**{number}. {figure.title}.** {_caption(figure)}"
             for number, figure in enumerate(album.figures, start=1)
         ),
     ]
@@ -126,11 +131,30 @@ def _stands_in(note: dict[str, Any], ids: set[str], span: tuple[float, ...]) -> 
     return str(note.get("yref", "y")).split()[0] in ids
 
 
+def _is_squeezed(figure: Any) -> bool:
+    """Whether equal scales on both axes would leave a strip of the dashboard's wide frame."""
+    ratios = [
+        (y.range[1] - y.range[0]) / (x.range[1] - x.range[0])
+        for x, y in zip(figure.select_xaxes(), figure.select_yaxes(), strict=False)
+        if y.scaleanchor and x.range and y.range
+    ]
+    return any(not 1 / _SQUEEZED < ratio < _SQUEEZED for ratio in ratios)
+
+
+def _caption(figure: Figure) -> str:
+    """A figure's caption as it holds in the dashboard."""
+    squeezed = _is_squeezed(figure.figure)
+    return figure.caption.replace("at 45°", "at a slant") if squeezed else figure.caption
+
+
 def _fitted(figure: Any, title: str) -> Any:
     """A copy of the figure at the dashboard's size, with the title that the dashboard lacks."""
     import plotly.graph_objects as go
 
     fitted = go.Figure(figure)
+    if _is_squeezed(figure):
+        fitted.update_yaxes(scaleanchor=None, scaleratio=None, constrain=None)
+        fitted.update_xaxes(constrain=None)
     fitted.update_layout(
         height=_HEIGHT,
         title={"text": title, "x": 0.01, "font": {"size": 16}},

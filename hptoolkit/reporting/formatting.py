@@ -32,8 +32,11 @@ def number(value: Any) -> str:
 
 
 def metric(name: str, value: float) -> str:
-    """A metric's value: an accuracy in per cent, a loss as it is."""
-    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4f}"
+    """A metric's value: an accuracy in per cent, a loss as it is; extreme ones by a power."""
+    scale, digits, unit = (100, 2, " %") if name.endswith("accuracy") else (1, 4, "")
+    shown = scale * value
+    plain = shown == 0 or 10**-digits <= abs(shown) < 1e7
+    return f"{shown:.{digits}f}{unit}" if plain else f"{shown:.4g}{unit}"
 
 
 def duration(seconds: float) -> str:

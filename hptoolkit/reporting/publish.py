@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
-from hptoolkit.attributes import DATA, OUTCOME, WEIGHTS_LOST
+from hptoolkit.attributes import DATA, OUTCOME, WEIGHTS_LOST, read
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import first_line
 from hptoolkit.execution import best_weights
 from hptoolkit.execution.worker import used
 from hptoolkit.reporting.results import as_json
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import incumbent
 from hptoolkit.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
     Returns:
         What to tell the user, a sentence each.
     """
-    kept = study.user_attrs.get(OUTCOME)
-    if not isinstance(kept, Mapping) or kept.get("trials") != used(study):
+    kept = read(study.user_attrs, OUTCOME, dict)
+    if kept is None or kept.get("trials") != used(study):
         tracker.sync()
         return [f"{study.study_name} has no recorded end: its runs alone are logged."]
     interrupted = bool(kept["interrupted"])
@@ -104,17 +104,19 @@ def catch_up(study: Study, definition: Search | None, address: str, tracker: Tra
 
 def _log_model(study: Study, tracker: Tracker) -> list[str]:
     """Hand the best trial's weights on, if its training left any here."""
-    best = best_trial(study)
-    if best is None or DATA not in best.user_attrs:
+    best = incumbent(study)
+    runs = [study.get_trials(deepcopy=False)[number] for number in best.numbers] if best else []
+    if not any(read(run.user_attrs, DATA, dict) for run in runs):
         return []  # an objective that is not the built-in one keeps no weights
     best_weights.tidy(study)
-    weights = best_weights.of_best(study)
-    if weights is not None:
-        tracker.log_model(weights, best.number)
+    kept = best_weights.of_best(study)
+    if kept is not None:
+        tracker.log_model(*kept)
         return []
-    lost = best.user_attrs.get(WEIGHTS_LOST, "it was trained elsewhere, or they were deleted")
+    lost = next(filter(None, (read(run.user_attrs, WEIGHTS_LOST, str) for run in runs)), None)
+    lost = lost or "it was trained elsewhere, or they were deleted"
     return [
-        f"The best model is not logged: the weights of run {best.number} are not here ({lost})."
+        f"The best model is not logged: the weights of run {runs[0].number} are not here ({lost})."
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -22,7 +23,12 @@ def draw(test: RangeTest, name: str, path: Path) -> None:
         "lowest loss": test.suggestion.minimum,
     }
     for mark, lr in marks.items():
-        figure.add_vline(x=lr, line_dash="dot", annotation_text=mark, annotation_textangle=-90)
+        figure.add_vline(x=lr, line_dash="dot")
+        # Unlike a line, a text stands at the logarithm on a logarithmic axis.
+        figure.add_annotation(
+            x=math.log10(lr), y=1, yref="paper", text=mark, textangle=-90, showarrow=False,
+            xanchor="left", yanchor="top",
+        )  # fmt: skip
     figure.update_layout(
         title=f"Range test of {name}: the maximum lies below the lowest loss, where it still falls",
         xaxis={"type": "log", "title": "learning rate λ", "exponentformat": "power"},

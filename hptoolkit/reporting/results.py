@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
-from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER
+from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER, read
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError, command, program
 from hptoolkit.execution.worker import used
@@ -19,7 +19,7 @@ from hptoolkit.samplers import (
     GPReport,
     GPSampler,
 )
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import incumbent
 from hptoolkit.storage import DEFAULT
 from hptoolkit.storage.urls import redact
 
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
 
 def as_json(study: Study, storage: str, stopped_because: str) -> dict[str, Any]:
     """The outcome for programs: the last line that `hptoolkit.study` prints."""
-    best = best_trial(study)
+    best = incumbent(study)
+    first = study.get_trials(deepcopy=False)[best.numbers[0]] if best else None
     return {
         "study": study.study_name,
         "storage": redact(storage),
         "n_trials": used(study),
-        "best": best
+        "best": first
+        and best
         and {
             "params": best.params,
-            "coordinates": best.user_attrs.get(COORDINATES, {}),
+            "coordinates": read(first.user_attrs, COORDINATES, dict) or {},
             "value": best.value,
         },
         "stopped_because": stopped_because,
@@ -50,7 +52,7 @@ def about(study: Study, defined: Search | None) -> str:
     counts = Counter(trial.state.name.lower() for trial in study.get_trials(deepcopy=False))
     states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
     parts = [f"{sum(counts.values())} runs ({states})"]
-    if sampler := study.user_attrs.get(SAMPLER):
+    if sampler := read(study.user_attrs, SAMPLER, str):
         parts.append(f"sampler {sampler}")
     if defined is not None and defined.coordinates.axes:
         parts.append(f"axes {', '.join(map(symbol, defined.coordinates.axes))}")
@@ -92,12 +94,15 @@ def page_table(study: Study, metric_name: str) -> Table | None:
 
 def best_line(study: Study, metric_name: str) -> str:
     """The best configuration in a sentence."""
-    best = best_trial(study)
-    if best is None or best.value is None:
+    best = incumbent(study)
+    if best is None:
         return "Best: none, no trial has succeeded yet."
     params = ", ".join(f"{symbol(n)} = {number(v)}" for n, v in best.params.items())
     value = metric(metric_name, best.value)
-    return f"Best: {params}: {metric_name.replace('_', ' ')} {value} (run {best.number})."
+    runs = f"run {best.numbers[0]}"
+    if len(best.numbers) > 1:
+        runs = f"the mean of runs {', '.join(map(str, best.numbers))}"
+    return f"Best: {params}: {metric_name.replace('_', ' ')} {value} ({runs})."
 
 
 def model_lines(study: Study, metric_name: str) -> list[str]:
@@ -108,7 +113,7 @@ def model_lines(study: Study, metric_name: str) -> list[str]:
         learned = model_sentence(study.sampler.keep_report(study), metric_name)
     except UserError:
         return []  # too few points
-    seconds = study.user_attrs.get(GP_REPORT, {}).get("seconds")
+    seconds = (read(study.user_attrs, GP_REPORT, dict) or {}).get("seconds")
     cost = "" if seconds is None else f" Choosing the last trial took {seconds:.2f} s."
     return [f"The GP: {learned}{cost}"]
 

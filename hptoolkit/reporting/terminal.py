@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hptoolkit.attributes import COORDINATES, ERROR, OWNER, PRUNED_REASON
+from hptoolkit.attributes import AT_CHANCE, COORDINATES, ERROR, OWNER, PRUNED_REASON, read
 from hptoolkit.reporting.columns import Column, Layout, fit
 from hptoolkit.reporting.formatting import duration, metric, number, symbol
+from hptoolkit.samplers.incumbent import Standings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +43,7 @@ class Progress:
         axes: Coordinates to show after them.
         metric_name, maximize: What is judged, and which way.
         epochs: Epochs of a training, for `3/10`; None where they are searched.
-        best: The best value so far, of a study that is continued.
+        standings: The configurations so far, of a study that is continued.
         on_end: Called with each trial that has ended.
     """
 
@@ -52,13 +53,17 @@ class Progress:
     metric_name: str
     maximize: bool
     epochs: int | None = None
-    best: float | None = None
+    standings: Standings | None = None
     on_end: Callable[[FrozenTrial], None] | None = None
     _live: Live | None = field(default=None, init=False)
+    _standings: Standings = field(init=False)
     _own: int | None = field(default=None, init=False)  # the trial that this process runs
     _lines: dict[int, str] = field(default_factory=dict, init=False)  # of the trials that run
     _began: dict[int, float] = field(default_factory=dict, init=False)
     _spoke: dict[int, float] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._standings = self.standings or Standings(maximize=self.maximize)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -115,7 +120,8 @@ class Progress:
 
     def _line(self, number: int, who: str, epoch: int, result: str) -> str:
         of = f"/{self.epochs}" if self.epochs else ""
-        best = "none yet" if self.best is None else metric(self.metric_name, self.best)
+        found = self._standings.best()
+        best = "none yet" if found is None else metric(self.metric_name, found.value)
         spent = duration(time.monotonic() - self._began.get(number, time.monotonic()))
         return f"run {number}{who}: epoch {epoch}{of}, {result}, {spent}, best so far {best}"
 
@@ -144,17 +150,20 @@ class Progress:
         if not self.names and trial.params:
             self.names = list(trial.params)
             self._print_titles()
-        coordinates = trial.user_attrs.get(COORDINATES, {})
+        coordinates = read(trial.user_attrs, COORDINATES, dict) or {}
         values: list[Any] = [trial.params.get(name, "") for name in self.names]
         values += [coordinates.get(axis, "") for axis in self.axes]
         shown = "" if trial.value is None else metric(self.metric_name, trial.value)
         seconds = duration(trial.duration.total_seconds()) if trial.duration else ""
         note = _OUTCOMES.get(trial.state, "")
-        reason = trial.user_attrs.get(PRUNED_REASON) or _last_line(trial.user_attrs.get(ERROR))
+        reason = read(trial.user_attrs, PRUNED_REASON, str)
+        reason = reason or _last_line(read(trial.user_attrs, ERROR, str))
         if note and reason:
             note = f"{note}: {reason}"
-        if trial.state == TrialState.COMPLETE and trial.value is not None and self._is_best(trial):
-            self.best, note = trial.value, "best so far"
+        if trial.state == TrialState.COMPLETE and self._is_best(trial):
+            note = "best so far"
+        if read(trial.user_attrs, AT_CHANCE, str):
+            note = ", ".join(filter(None, (note, "at chance")))
         self._forget(trial.number)
         self._update_live()
         cells = [str(trial.number), *map(number, values), shown, seconds]
@@ -163,9 +172,13 @@ class Progress:
             self.on_end(trial)
 
     def _is_best(self, trial: FrozenTrial) -> bool:
-        if self.best is None or trial.value is None:
-            return True
-        return trial.value > self.best if self.maximize else trial.value < self.best
+        """Count a run; whether its configuration, its repeats pooled, is better than the best."""
+        before = self._standings.best()
+        point = self._standings.add(trial.number, trial.params, trial.value)
+        if point is None or self._standings.best() is not point:
+            return False
+        sign = 1.0 if self.maximize else -1.0
+        return before is None or sign * point.value > sign * before.value
 
     def _layout(self) -> Layout:
         """The columns: a terminal that is too narrow loses the time, then raw parameters."""
@@ -185,7 +198,7 @@ class Progress:
 
 def _who(trial: FrozenTrial) -> str:
     """The process that runs a trial, with its machine if that is another one."""
-    host, _, process = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
+    host, _, process = (read(trial.user_attrs, OWNER, str) or "").rpartition(":")
     where = "" if host in ("", socket.gethostname()) else f" on {host}"
     return f" (process {process}{where})" if process else ""
 

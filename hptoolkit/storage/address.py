@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hptoolkit.errors import UserError, first_line
-from hptoolkit.storage.urls import database_file, redact, scrub
+from hptoolkit.storage.urls import database_file, redact, scheme, scrub
 
 DEFAULT = "studies/studies.log"
 
@@ -36,17 +36,26 @@ def check(address: str) -> None:
         _check_sqlite(address)
         return
     path = Path(address)
-    if path.is_dir():
-        raise UserError(f"The storage {address} is a folder: give a file in it, or a URL.")
+    check_writable(path, "--storage")
     if path.exists():
         _check_journal(path)
-    check_writable(path, "--storage")
-    # The journal's lock is a file beside it.
-    check_writable(path.with_name(f"{path.name}.lock"), "--storage")
+    # The journal's locks are files beside it.
+    check_writable(path.with_name(f"{path.name}.lock-01234567"), "--storage")
 
 
 def check_writable(path: Path, option: str) -> None:
     """Raise UserError, naming the option that gives another place, if a file cannot be written."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:  # too long a name, a zero byte
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{option}: {str(path)[:60]!r} can be no file ({reason}).") from None
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: give a file in it.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{option} {path} is a pipe or a device: give a file.")
     existing = next(p for p in (path, path.parent, *path.parent.parents) if p.exists())
     needed = os.W_OK if existing == path else os.W_OK | os.X_OK
     if not os.access(existing, needed) or (existing != path and not existing.is_dir()):
@@ -81,6 +90,11 @@ def fresh(base: str, names: Iterable[str]) -> str:
 
 def _check_sqlite(address: str) -> None:
     """Refuse an SQLite file that holds other tables than Optuna's, or that may not be written."""
+    if scheme(address) == "sqlite" and _is_in_memory(address):
+        raise UserError(
+            f"The storage {address} is kept in memory and lost at the end: give a file, "
+            "sqlite:///FILE, or leave out --storage."
+        )
     file = database_file(address)
     if file is None:
         return
@@ -97,6 +111,11 @@ def _check_sqlite(address: str) -> None:
             f"The storage {redact(address)} is a database of something else, without Optuna's "
             "tables: it was left as it is. Give another --storage."
         )
+
+
+def _is_in_memory(address: str) -> bool:
+    path, _, query = address.partition("://")[2].partition("?")
+    return path.strip("/") in ("", ":memory:", "file::memory:") or "mode=memory" in query
 
 
 def _check_journal(path: Path) -> None:

@@ -24,7 +24,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.attributes import BEAT, ERROR, LEASE, LOST, OWNER
+from hptoolkit.attributes import BEAT, ERROR, LEASE, LOST, OWNER, read
 from hptoolkit.optuna_internals import storage_of, trial_id_of
 from hptoolkit.processes import is_gone, started, this_machine
 
@@ -149,6 +149,7 @@ def put_back_lost(study: Study, seen: FrozenTrial) -> bool:
     lost = [*trial.system_attrs.get(LOST, ())]
     if _identity(trial) not in lost:
         lost.append(_identity(trial))
+    last_owner = read(trial.user_attrs, OWNER, str) or "one without a name"
     try:
         storage.set_trial_system_attr(trial_id, LOST, lost)
         if len(lost) <= MAX_RETRIES:
@@ -158,7 +159,7 @@ def put_back_lost(study: Study, seen: FrozenTrial) -> bool:
             trial_id,
             ERROR,
             f"The process that ran it has gone {len(lost)} times, last "
-            f"{trial.user_attrs.get(OWNER, 'one without a name')}: killed, out of memory, or its "
+            f"{last_owner}: killed, out of memory, or its "
             "machine was lost. It is not run again.",
         )
         storage.set_trial_state_values(trial_id, TrialState.FAIL)

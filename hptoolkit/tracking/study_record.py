@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.attributes import DEFINITION, IMAGES_PER_SECOND
+from hptoolkit.attributes import DEFINITION, IMAGES_PER_SECOND, PREFIX, read
 from hptoolkit.storage.identity import study_uid
 from hptoolkit.storage.urls import redact
 from hptoolkit.tracking.limits import as_text, coordinate_metrics, params, points, tags
@@ -21,7 +21,7 @@ UID = "hptoolkit.study"  # tag of a study's run and its trials' runs: the study'
 
 _VIEW = "mlflow.sharedViewState."  # tag of an experiment
 _COORDINATE = "coordinates/"
-_FIRST, _LAST = ("objective",), (IMAGES_PER_SECOND,)  # columns of the view
+_FIRST, _LAST = ("objective",), (IMAGES_PER_SECOND.removeprefix(PREFIX),)  # columns of the view
 _PIXELS = 5  # of a letter
 
 
@@ -53,9 +53,7 @@ def study_record(study: Study) -> StudyRecord:
     """What a study's run is made from. A study of a foreign program is given an identity."""
     uid = study_uid(study)
     trials = study.get_trials(deepcopy=False)
-    definition = study.user_attrs.get(DEFINITION)
-    if not isinstance(definition, Mapping):
-        definition = {}
+    definition = read(study.user_attrs, DEFINITION, dict) or {}
     # The name too: a copied study has the attributes of the first one.
     prefix = re.sub(r"[^\w.-]", "_", study.study_name)
     return StudyRecord(

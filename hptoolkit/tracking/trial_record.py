@@ -13,7 +13,7 @@ from datetime import datetime
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.attributes import COORDINATES, DATA, HISTORY, SEED
+from hptoolkit.attributes import COORDINATES, DATA, HISTORY, PREFIX, SEED, foreign, own, read
 from hptoolkit.tracking.limits import Point, as_text, coordinate_metrics, params, points, tags
 
 if TYPE_CHECKING:
@@ -93,12 +93,11 @@ def trial_record(trial: FrozenTrial, goal: str) -> Record:
         goal: The name of what is judged. See `compared`.
     """
     start, end = _times(trial)
-    attributes = trial.user_attrs
-    others = {
-        key: value
-        for key, value in attributes.items()
-        if key not in _PROJECTED and not key.startswith("hptoolkit:")
-    }
+    attributes, others = own(trial.user_attrs), foreign(trial.user_attrs)
+    for key, value in attributes.items():
+        short = key.removeprefix(PREFIX)
+        if key not in _PROJECTED:
+            others[f"hptoolkit.{short}" if short in others else short] = value
     coordinates = attributes.get(COORDINATES)
     values = (trial.values or []) if trial.state.name == "COMPLETE" else []
     if len(values) == 1:
@@ -153,8 +152,8 @@ def _curves(trial: FrozenTrial, start: int, end: int) -> list[Point]:
 
 
 def _epochs(trial: FrozenTrial) -> Sequence[tuple[int, Mapping[str, Any]]]:
-    history = trial.user_attrs.get(HISTORY)
-    if not isinstance(history, list):
+    history = read(trial.user_attrs, HISTORY, list)
+    if history is None:
         reported = sorted(trial.intermediate_values.items())
         return [(step, {"intermediate_value": value}) for step, value in reported]
     entries = [entry for entry in history if isinstance(entry, Mapping)]

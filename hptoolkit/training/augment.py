@@ -96,14 +96,19 @@ class Augmentation:
 
 def augmentation(config: TrainingConfig, images: DeviceImages) -> Augmentation:
     """What `config` asks for, if the images are large enough. Raises UserError."""
-    side = min(images.height, images.width)
+    check_augmentation(config, (images.height, images.width))
+    return Augmentation(config.flip, config.crop_padding, config.cutout)
+
+
+def check_augmentation(config: TrainingConfig, size: tuple[int, int]) -> None:
+    """Raise UserError if images of `size` (height, width) are too small for what is asked."""
+    side = min(size)
     if config.crop_padding >= side:
         raise UserError(
             f"crop_padding {config.crop_padding} must be less than the images' {side} pixels"
         )
     if config.cutout > side:
         raise UserError(f"cutout {config.cutout} must not exceed the images' {side} pixels")
-    return Augmentation(config.flip, config.crop_padding, config.cutout)
 
 
 def augmented_batch(

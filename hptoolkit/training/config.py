@@ -51,7 +51,7 @@ class DataConfig(_Config):
     name: str = "digits"
     train_size: int | None = Field(default=None, ge=2)
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, lt=2**32)
 
 
 class ModelConfig(_Config):
@@ -62,7 +62,7 @@ class ModelConfig(_Config):
     pool_first: max-pool before batch norm instead of after it. Faster, but another network.
     """
 
-    width: int = Field(default=64, ge=1)
+    width: int = Field(default=64, ge=1, le=2**16)
     output_scale: Positive = 0.125
     dropout: Fraction = 0.0
     ghost_batch: int | None = Field(default=None, ge=2)
@@ -119,7 +119,7 @@ class TrainingConfig(_Config):
     schedule_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
     schedule_drop_factor: float = Field(default=0.1, gt=0, lt=1)
     schedule_cycles: int = Field(default=3, ge=1)
-    schedule_growth: float = Field(default=2.0, ge=1)
+    schedule_growth: float = Field(default=2.0, ge=1, allow_inf_nan=False)
     warmup: Fraction = 0.0
     momentum_low: Fraction = 0.85
 

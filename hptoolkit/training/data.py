@@ -106,7 +106,10 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
         if download.has_idx(name, folder):
             return checked(name, download.read_idx(folder), str(folder), CLASSES[name])
         npz.write(path, download.fetch(name, folder))
-    return checked(name, npz.read(path, KEYS), str(path), CLASSES.get(name))
+    dataset = checked(name, npz.read(path, KEYS), str(path), CLASSES.get(name))
+    if name not in CLASSES:
+        _check_classes(dataset.train_labels, str(path))
+    return dataset
 
 
 def _digits() -> Dataset:
@@ -130,6 +133,11 @@ def checked(
     """
     for part in ("train", "test"):
         images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        if images.ndim == 4 and _is_channels_first(images.shape):
+            raise UserError(
+                f"{source}: {part}_images of shape {images.shape} have their channels first, "
+                "expected is (n, height, width, channels): images.transpose(0, 2, 3, 1)"
+            )
         if images.dtype != np.uint8 or images.ndim != 4 or 0 in images.shape:
             raise UserError(
                 f"{source}: {part}_images must be uint8 of shape (n, height, width, channels), "
@@ -159,6 +167,27 @@ def checked(
         arrays["test_images"],
         arrays["test_labels"].astype(np.int64),
         n_classes,
+    )
+
+
+def _is_channels_first(shape: tuple[int, ...]) -> bool:
+    return shape[1] in (1, 3, 4) and min(shape[2:]) > 4
+
+
+def _check_classes(labels: Array, source: str) -> None:
+    """Raise UserError if the training labels leave out classes: each would be an output unused."""
+    found = np.unique(labels)
+    count = len(found)
+    if found[-1] == count - 1:
+        return
+    if found[0] == 1 and found[-1] == count:
+        raise UserError(
+            f"{source}: the labels run from 1 to {count}, expected from 0: subtract 1 from them"
+        )
+    shown = ", ".join(map(str, found[:6].tolist())) + (", …" if count > 6 else "")
+    raise UserError(
+        f"{source}: the {count} labels {shown} have gaps, expected 0 to {count - 1}: number them "
+        "anew, by np.unique(labels, return_inverse=True)"
     )
 
 

@@ -9,6 +9,7 @@ several processes. (Nothing has been measured on CUDA yet.)
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
@@ -42,6 +43,16 @@ def set_up_device(device: str = "auto") -> torch.device:
         raise UserError(f"device {device!r} asked for, but {torch.cuda.device_count()} GPUs exist")
     torch.backends.cudnn.deterministic = True
     return resolved
+
+
+def memory_of(device: torch.device) -> int | None:
+    """A device's memory in bytes, all of it; None where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

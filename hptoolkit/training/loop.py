@@ -28,6 +28,9 @@ Data: TypeAlias = Split | tuple[Array, Array]
 
 # An epoch's mean loss above this many times ln(classes), that of a uniform guess, is divergence.
 DIVERGED_LOSS = 3.0
+# A run has learned something if its loss is better than that of the classes' frequencies by this
+# share, or its accuracy by so many standard deviations.
+CHANCE_LOSS, CHANCE_DEVIATIONS = 0.005, 3.0
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class EpochReport:
 class Result:
     """The run as it ended: figures of the last epoch, never of the best.
 
-    `diverged`: why the run was ended early, or None. `stopped_early`: whether patience ran out.
-    `images_per_second`: training alone, without evaluation. `weights`: the state_dict, on the CPU.
+    `diverged`: why the run was ended early, or None. `at_chance`: why it learned nothing, or None.
+    `stopped_early`: whether patience ran out. `images_per_second`: training alone, without
+    evaluation. `weights`: the state_dict, on the CPU.
     """
 
     history: tuple[EpochReport, ...]
@@ -65,6 +69,7 @@ class Result:
     diverged: str | None
     stopped_early: bool
     weights: dict[str, Tensor]
+    at_chance: str | None = None
 
 
 def train(
@@ -121,6 +126,9 @@ def train(
             diverged=diverged,
             stopped_early=diverged is None and _out_of_patience(config, history),
             weights=trainer.state(),
+            at_chance=_chance(
+                history[-1], trainer.validation.labels[trainer.validation.rows].cpu()
+            ),
         )
 
 
@@ -237,6 +245,28 @@ def _divergence(epoch: EpochReport, classes: int) -> str | None:
             f"{limit:.3g} ({DIVERGED_LOSS:g} times that of a uniform guess)"
         )
     return None
+
+
+def _chance(epoch: EpochReport, labels: Tensor) -> str | None:
+    """Whether a run knows no more than how frequent each class is; None if it does.
+
+    Who always answers the frequencies has their entropy as loss and the largest one as accuracy.
+    Neither must be better: the accuracy by more than its binomial noise, the loss by more than
+    `CHANCE_LOSS` of itself. labels: int64 (n,), those of the validation images.
+    """
+    shares = torch.bincount(labels).double() / len(labels)
+    shares = shares[shares > 0]
+    entropy, largest = float(-(shares * shares.log()).sum()), float(shares.max())
+    noise = math.sqrt(largest * (1 - largest) / len(labels))
+    if epoch.validation_loss < (1 - CHANCE_LOSS) * entropy:
+        return None
+    if epoch.validation_accuracy > largest + CHANCE_DEVIATIONS * noise:
+        return None
+    return (
+        f"at chance: validation loss {epoch.validation_loss:.3g} and accuracy "
+        f"{epoch.validation_accuracy:.1%}, where the classes' frequencies alone give "
+        f"{entropy:.3g} and {largest:.1%}"
+    )
 
 
 def _out_of_patience(config: TrainingConfig, history: Sequence[EpochReport]) -> bool:

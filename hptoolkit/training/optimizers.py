@@ -65,9 +65,15 @@ def build(config: TrainingConfig, network: nn.Module) -> AnyOptimizer:
     return optimizer
 
 
+# Momentum for the moment: with 0 itself torch would keep the old velocity for later, and a group
+# that has none for good ("sgd") could not be told from it.
+_NONE_NOW = 1e-30
+
+
 def momentum_of(group: dict[str, Any]) -> float:
     """The momentum of a parameter group, 0 where there is none."""
-    return float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
+    momentum = float(group["betas"][0] if "betas" in group else group.get("momentum", 0.0))
+    return 0.0 if momentum == _NONE_NOW else momentum
 
 
 def set_momentum(group: dict[str, Any], momentum: float) -> None:
@@ -75,7 +81,7 @@ def set_momentum(group: dict[str, Any], momentum: float) -> None:
     if "betas" in group:
         group["betas"] = (momentum, *group["betas"][1:])
     elif group.get("momentum"):
-        group["momentum"] = momentum
+        group["momentum"] = momentum or _NONE_NOW
 
 
 def warn_if_stochastic(config: TrainingConfig, n_train: int) -> None:

@@ -121,6 +121,10 @@ class Trainer:
         n = len(self.validation)
         return loss.item() / n, correct.item() / n
 
+    def validation_labels(self) -> Tensor:
+        """The classes of the validation images, int64 (n,), on the CPU."""
+        return self.validation.labels[self.validation.rows].cpu()
+
     def norms(self) -> tuple[float, float]:
         """The norms of the last step's gradient and of all parameters."""
         parameters = list(self.network.parameters())

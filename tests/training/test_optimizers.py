@@ -284,3 +284,37 @@ def test_the_table_names_fields_that_exist() -> None:
         assert set(facts.hyperparameters) <= set(TrainingConfig.model_fields)
         assert set(facts.scaling) <= set(facts.hyperparameters)
     assert ModelConfig().width == 64
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov", "lars", "lamb", "adam", "muon"])
+def test_a_momentum_that_falls_to_0_comes_back(name: str) -> None:
+    """As 1cycle with momentum_low = 0: at 0 the velocity is the gradient, and nothing older."""
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    config = TrainingConfig(optimizer=name, momentum=0.9)  # type: ignore[arg-type]
+    optimizer = optimizers.build(config, network)
+    (group, *_) = optimizer.param_groups
+    for momentum in (0.9, 0.0, 0.5):
+        optimizers.set_momentum(group, momentum)
+        assert optimizers.momentum_of(group) == momentum
+
+
+def test_what_has_no_momentum_is_given_none() -> None:
+    optimizer = optimizers.build(TrainingConfig(optimizer="sgd"), torch.nn.Linear(2, 2))
+    (group,) = optimizer.param_groups
+    optimizers.set_momentum(group, 0.5)
+    assert optimizers.momentum_of(group) == 0.0
+
+
+def test_at_momentum_0_the_velocity_is_the_gradient() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    config = TrainingConfig(optimizer="momentum", momentum=0.9, lr=1.0, weight_decay=0.0)
+    optimizer = optimizers.build(config, layer)
+    (group,) = optimizer.param_groups
+    steps = []
+    for momentum, gradient in ((0.9, 1.0), (0.0, 2.0), (0.5, 4.0)):
+        optimizers.set_momentum(group, momentum)
+        before = layer.weight.item()
+        layer.weight.grad = torch.full((1, 1), gradient)
+        optimizer.step()
+        steps.append(before - layer.weight.item())
+    assert steps == pytest.approx([1.0, 2.0, 0.5 * 2.0 + 4.0], abs=1e-6)

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.attributes import OWNER
-from hptoolkit.errors import StorageError, UserError, first_line
+from hptoolkit.attributes import OWNER, read
+from hptoolkit.errors import StorageError, TrialError, UserError, first_line
 from hptoolkit.execution.engines.devices import Place
 from hptoolkit.execution.job import Job, see_only, work
 from hptoolkit.execution.signals import blocked, ignore, noted
@@ -78,7 +78,7 @@ class Processes:
 
     def owns(self, trial: FrozenTrial) -> bool:
         """Whether one of the workers ran a trial."""
-        host, _, pid = str(trial.user_attrs.get(OWNER, "")).rpartition(":")
+        host, _, pid = (read(trial.user_attrs, OWNER, str) or "").rpartition(":")
         return host == socket.gethostname() and pid.isdecimal() and int(pid) in self._pids
 
     def run(self, job: Job, study: Study, view: View) -> Ending:
@@ -108,7 +108,7 @@ class Processes:
                 ended = worker.result()
                 if isinstance(ended, Ending) and ended.exit_code < 128:
                     last = ended
-                    over = ended.exit_code != 0
+                    over = ended.exit_code != 0 or ended.for_all
                 else:  # someone ended it, and not by ending the study
                     given_up = self._replace(worker, ended, job, study)
                     last, over = given_up or last, given_up is not None
@@ -125,7 +125,9 @@ class Processes:
         cause = scrub(worker.cause(ended), job.address)
         back = _put_back(study)
         given_up = self._deaths >= _DEATHS * len(self.places)
-        if isinstance(ended, StorageError) or (given_up and isinstance(ended, UserError)):
+        if isinstance(ended, StorageError | TrialError):
+            raise ended
+        if given_up and isinstance(ended, UserError):
             raise ended
         if given_up:
             reason = (

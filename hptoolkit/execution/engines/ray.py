@@ -124,7 +124,7 @@ class RayCluster:
                 self.say(f"A worker has gone: run {', '.join(map(str, back))} is put back.")
             for reference in done:
                 ending = _result(reference, job.address)
-                if ending.exit_code == 1:
+                if ending.exit_code == 1 or ending.for_all:
                     return ending
         return why_over(study, job.trials) or ending
 

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, replace
 
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from hptoolkit import storage as storages
-from hptoolkit.attributes import SLICE
+from hptoolkit.attributes import SLICE, read
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.load import load_study, study_names
 from hptoolkit.config.schema import Search
@@ -24,7 +23,7 @@ from hptoolkit.execution.slices.lattice import Slice
 from hptoolkit.execution.slices.request import SliceRequest, continued_slice, new_slice, pair
 from hptoolkit.samplers import DesignSampler
 from hptoolkit.samplers.history import MAX_CRASHES
-from hptoolkit.samplers.incumbent import best_trial
+from hptoolkit.samplers.incumbent import Incumbent, incumbent
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def prepare(
         fresh: Whether to begin a new slice where one is stored.
     """
     defined, source = _source(name, tuple(fields), address)
-    best = best_trial(source) if source else None
-    space = _space(defined, best)
+    best = incumbent(source) if source else None
+    space = _space(defined, source, best)
     coordinates = Coordinates(*defined.coordinates.axes)
     names = pair(request)
     lattice.factors(names, coordinates, space)
@@ -127,15 +126,17 @@ def _source(
     return defined, studies.newest(address, defined.name)
 
 
-def _space(defined: Search, best: FrozenTrial | None) -> dict[str, BaseDistribution]:
+def _space(
+    defined: Search, source: Study | None, best: Incumbent | None
+) -> dict[str, BaseDistribution]:
     if defined.distributions is not None:
         return dict(defined.distributions)
-    if best is None:
+    if source is None or best is None:
         raise UserError(
             "The objective's search space is not known before one of its trials is complete: run "
             "the study first."
         )
-    return dict(best.distributions)
+    return dict(source.get_trials(deepcopy=False)[best.numbers[0]].distributions)
 
 
 def _kind(names: tuple[str, str]) -> str:
@@ -147,8 +148,8 @@ def _stored(defined: Search, names: tuple[str, str], address: str) -> Slice | No
     name = storages.latest(f"{defined.name}-{_kind(names)}", studies.names(address))
     if name is None:
         return None
-    fields = studies.load(address, name).user_attrs.get(SLICE)
-    if not isinstance(fields, dict):
+    fields = read(studies.load(address, name).user_attrs, SLICE, dict)
+    if fields is None:
         return None
     levels = (int(fields["levels"][0]), int(fields["levels"][1]))
     return Slice(names, dict(fields["centre"]), levels, fields["factor"], fields["repeats"])

@@ -19,6 +19,7 @@ from hptoolkit.reporting.figures.figure import (
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.view import Run, StudyView
 from hptoolkit.reporting.formatting import metric, metric_label
+from hptoolkit.samplers.incumbent import Standings
 
 
 def draw(view: StudyView, noise: Noise | None) -> Figure | str:
@@ -46,12 +47,13 @@ def draw(view: StudyView, noise: Noise | None) -> Figure | str:
 
 
 def best_after(runs: list[Run], *, maximize: bool) -> list[float | None]:
-    """The best single value after each run; None before the first."""
-    better = max if maximize else min
+    """The best configuration's mean after each run; None before the first."""
+    standings = Standings(maximize=maximize)
     best: list[float | None] = []
     for run in runs:
-        known = [v for v in (best[-1] if best else None, run.value) if v is not None]
-        best.append(better(known) if known else None)
+        standings.add(run.number, run.params, run.value)
+        found = standings.best()
+        best.append(found.value if found else None)
     return best
 
 

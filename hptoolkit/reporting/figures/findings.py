@@ -25,7 +25,17 @@ def sentences(view: StudyView, noise: Noise | None, learned: Learned | str) -> l
         found += _explained(view, learned)
     if isinstance(learned, Learned):
         found += learned.sentences()
-    return found + boundary.advice(view)
+    return found + _at_chance(view) + boundary.advice(view)
+
+
+def _at_chance(view: StudyView) -> list[str]:
+    """Complete runs that learned nothing: mostly too small or too large a step."""
+    numbers = [str(run.number) for run in view.runs if run.value is not None and run.reason]
+    if not numbers:
+        return []
+    listed = ", ".join(numbers[:_LISTED]) + (", …" if len(numbers) > _LISTED else "")
+    runs = f"Run {listed} ended" if len(numbers) == 1 else f"{len(numbers)} runs ({listed}) ended"
+    return [f"{runs} at chance: loss and accuracy are those of the classes' frequencies alone."]
 
 
 def _best(view: StudyView, best: Point, noise: Noise | None) -> str:

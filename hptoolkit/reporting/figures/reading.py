@@ -10,7 +10,16 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from hptoolkit.attributes import COORDINATES, HISTORY, PRUNED_REASON, SAMPLER, SEED, SLICE
+from hptoolkit.attributes import (
+    AT_CHANCE,
+    COORDINATES,
+    HISTORY,
+    PRUNED_REASON,
+    SAMPLER,
+    SEED,
+    SLICE,
+)
+from hptoolkit.attributes import read as read_attribute
 from hptoolkit.config.schema import Search
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.coordinates.monomial import Factor
@@ -36,7 +45,7 @@ def read(study: Study, definition: Search | None) -> StudyView:
     maximize = study.direction.name == "MAXIMIZE"
     metric = definition.goal.name if definition else "value"
     runs = [_run(t, coordinates, metric) for t in trials if _ran(t, space)]
-    kept = study.user_attrs.get(SLICE)
+    kept = read_attribute(study.user_attrs, SLICE, dict)
     return StudyView(
         name=study.study_name,
         metric=metric,
@@ -47,7 +56,7 @@ def read(study: Study, definition: Search | None) -> StudyView:
         runs=tuple(runs),
         steps=tuple(_steps(study, definition, runs, maximize)),
         box=definition.coordinates.box if definition else {},
-        slice_of=tuple(kept["names"]) if isinstance(kept, dict) else None,
+        slice_of=tuple(kept["names"]) if kept and "names" in kept else None,
         by_option=definition is not None and definition.distributions is not None,
     )
 
@@ -83,8 +92,8 @@ def _coordinates(
     """The axes searched if they mix parameters, else theory's; and whether they were searched."""
     axes = definition.coordinates.axes if definition else ()
     if not axes:
-        told = (t.user_attrs.get(COORDINATES) for t in trials)
-        axes = tuple(next((c for c in told if isinstance(c, dict) and c), ()))
+        told = (read_attribute(t.user_attrs, COORDINATES, dict) for t in trials)
+        axes = tuple(next((c for c in told if c), ()))
     try:
         searched = Coordinates(*axes)
     except UserError:
@@ -109,7 +118,8 @@ def _ran(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> bool:
 
 
 def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
-    reason = str(trial.user_attrs.get(PRUNED_REASON, ""))
+    reason = read_attribute(trial.user_attrs, PRUNED_REASON, str)
+    reason = reason or read_attribute(trial.user_attrs, AT_CHANCE, str) or ""
     state = _STATES[trial.state]
     if state == "pruned" and reason.startswith(_DIVERGED):
         state = "diverged"
@@ -126,7 +136,7 @@ def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
         params=dict(trial.params),
         coordinates=place,
         value=value,
-        seed=trial.user_attrs.get(SEED),
+        seed=read_attribute(trial.user_attrs, SEED, int),
         curve=curve,
         # Steps count from 0 or from 1, and may be some epochs apart.
         epochs=max([len(curve), *(step for step, _ in curve)]),
@@ -136,8 +146,8 @@ def _run(trial: FrozenTrial, coordinates: Coordinates, metric: str) -> Run:
 
 
 def _curve(trial: FrozenTrial, metric: str) -> tuple[tuple[int, float], ...]:
-    history = trial.user_attrs.get(HISTORY)
-    if isinstance(history, list):
+    history = read_attribute(trial.user_attrs, HISTORY, list)
+    if history is not None:
         return tuple(
             (int(e["epoch"]), float(e[metric]))
             for e in history
@@ -154,7 +164,7 @@ def _steps(
     from hptoolkit.samplers import CoordinateDescentSampler
 
     sampler = study.sampler
-    if definition is not None and study.user_attrs.get(SAMPLER) == "coord":
+    if definition is not None and read_attribute(study.user_attrs, SAMPLER, str) == "coord":
         from hptoolkit.config import sampler_factory
 
         sampler = sampler_factory.sampler("coord", definition)

@@ -21,5 +21,5 @@ def _row(view: StudyView, run: Run, mixed: list[str]) -> list[str]:
         "" if run.value is None else metric(view.metric, run.value),
         str(run.epochs or ""),
         "" if run.seconds is None else duration(run.seconds),
-        "" if run.state == "complete" else run.reason or run.state,
+        run.reason or ("" if run.state == "complete" else run.state),
     ]

@@ -31,7 +31,7 @@ class Run:
         curve: (epoch, metric) after each epoch.
         epochs: Epochs that it trained.
         seconds: How long it took.
-        reason: Why it was pruned.
+        reason: Why it was pruned, or that it is complete but at chance.
     """
 
     number: int
