@@ -73,6 +73,7 @@ _KINDS: dict[str, type] = {
     GP_REPORT: dict,
     SYMMETRY: dict,
 }
+_OF_STUDY = {DEFINITION, SAMPLER, SLICE, OUTCOME, GP_REPORT, SYMMETRY}
 _Kind = TypeVar("_Kind")
 
 
@@ -81,9 +82,16 @@ def own(user_attrs: Mapping[str, Any]) -> dict[str, Any]:
 
     What is not of a key's kind was stored by somebody else, and is left out.
     """
-    old = not any(key in user_attrs for key in _KINDS)
-    found = {key: user_attrs.get(key.removeprefix(PREFIX) if old else key) for key in _KINDS}
-    return {key: value for key, value in found.items() if isinstance(value, _KINDS[key])}
+    # A study is given its definition, a trial its owner or coordinates, before anything else.
+    of_trial = not any(key in user_attrs for key in _KINDS if key not in _OF_STUDY)
+    of_study = DEFINITION not in user_attrs
+    found = {}
+    for key, kind in _KINDS.items():
+        old = of_study if key in _OF_STUDY else of_trial
+        name = key.removeprefix(PREFIX) if old and key not in user_attrs else key
+        if isinstance(user_attrs.get(name), kind):
+            found[key] = user_attrs[name]
+    return found
 
 
 def read(user_attrs: Mapping[str, Any], key: str, kind: type[_Kind]) -> _Kind | None:

@@ -72,6 +72,12 @@ def test_own_and_foreign_are_told_apart() -> None:
     assert attributes.own(old) == {attributes.ERROR: "RuntimeError", attributes.SEED: 7}
     assert attributes.foreign(old) == {"history": "mine", "other": 1}
     assert attributes.read(old, attributes.SEED, int) == 7
+    # An old study that was given an outcome since keeps its definition.
+    study = {"definition": {"name": "x"}, attributes.OUTCOME: {"trials": 1}, "slice": {}}
+    assert attributes.own(study).keys() == {
+        attributes.DEFINITION, attributes.OUTCOME, attributes.SLICE
+    }  # fmt: skip
+    assert attributes.own({attributes.DEFINITION: {}, "slice": {}}) == {attributes.DEFINITION: {}}
     assert attributes.read(old, attributes.HISTORY, list) is None
 
 
