@@ -56,6 +56,8 @@ class Reparameterized(CoordinateSampler):
         start: Raw values of the first point; without any the sampler chooses that, too.
     """
 
+    begins_in_the_middle = False
+
     def __init__(
         self,
         inner: BaseSampler,
