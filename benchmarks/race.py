@@ -30,8 +30,6 @@ from benchmarks import race_results, race_tables
 from benchmarks.race_contestants import CONTESTANTS, PEERS
 from benchmarks.race_tables import Absent, Table
 
-LIMIT = 25
-
 
 def race(table: Table, contestant: str, seed: int, limit: int) -> race_results.Run:
     """One run: it ends within one training's noise of the best, or after `limit` trials.
@@ -107,7 +105,7 @@ def main() -> None:
     own = [name for name in CONTESTANTS if name not in PEERS]
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=own)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--limit", type=int, default=LIMIT)
+    parser.add_argument("--limit", type=int, default=race_results.LIMIT)
     parser.add_argument("--file", type=Path, default=race_results.FILE)
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

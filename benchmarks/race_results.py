@@ -9,9 +9,25 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+
+from benchmarks import race_tables
 
 FILE = Path(__file__).parent / "results" / "race.csv"
+LIMIT = 25
+GROUPS = ("digits", "hpobench", "hpobench held out", "hpolib", "steplaw")
+# Contestants in the figure, and their lines.
+SHOWN = {
+    "gp": {"color": "#d62728", "width": 3},
+    "gp raw": {"color": "#d62728", "width": 2, "dash": "dot"},
+    "coord": {"color": "#1f77b4", "width": 3},
+    "coord raw": {"color": "#1f77b4", "width": 2, "dash": "dot"},
+    "Optuna GP": {"color": "#2ca02c", "width": 2},
+    "Optuna TPE": {"color": "#9467bd", "width": 2},
+    "Optuna CMA-ES": {"color": "#8c564b", "width": 2},
+    "Optuna random": {"color": "#7f7f7f", "width": 2},
+    "SMAC3": {"color": "#bcbd22", "width": 2},
+    "Ax": {"color": "#17becf", "width": 2},
+}
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "race.png"
 
 
@@ -69,59 +85,78 @@ def median(counts: Iterable[int]) -> tuple[float, float, float]:
     return float(np.median(values)), float(low), float(high)
 
 
-def grouped(runs: list[Run]) -> dict[str, dict[str, list[Run]]]:
+Tables = dict[str, dict[str, list[Run]]]
+
+
+def grouped(runs: list[Run]) -> Tables:
     """Runs by table, then contestant."""
-    tables: dict[str, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+    tables: Tables = defaultdict(lambda: defaultdict(list))
     for run in runs:
         tables[run.table][run.contestant].append(run)
     return tables
 
 
 def show(path: Path) -> None:
-    """Print a row a table and contestant, and the medians over tables."""
+    """Print a row a table and contestant, and the medians over tables, as Markdown."""
     runs = read(path)
     tables = grouped(runs)
     contestants = list(dict.fromkeys(run.contestant for run in runs))
-    print(f"{'table':26}{'contestant':16}{'n':>3}  within 2σ (95 %)     within 1σ (95 %)"
-          "     regret after 10")  # fmt: skip
+    print("| table | contestant | n | within 2σ (95 %) | within 1σ (95 %) | regret after 10 |")
+    print("|---|---|---|---|---|---|")
     for table, entries in tables.items():
         for name in contestants:
             if entries[name]:
-                print(f"{table:26}{name:16}{_row(entries[name])}")
-    print("\nmedian over tables of the medians, and of the ratio to Optuna's GP")
+                print(f"| {table} | {name} | {_row(entries[name])} |")
+    print("\n| contestant | " + " | ".join(GROUPS) + " | ratio to Optuna's GP |")
+    print("|---|" + "---|" * (len(GROUPS) + 1))
     for name in contestants:
-        two, one, ratio, n = over_tables(tables, name)
-        print(f"{name:16}{n:3} tables {two:6.1f} {one:6.1f}   ratio {ratio:5.2f}")
+        cells = [_over(tables, group, name) for group in GROUPS]
+        print(f"| {name} | " + " | ".join(cells) + f" | {_ratio(tables, name)} |")
 
 
-def over_tables(
-    tables: dict[str, dict[str, list[Run]]], name: str, rival: str = "Optuna GP"
-) -> tuple[float, float, float, int]:
-    """Median over tables of the medians within 2σ and 1σ, of the ratio to a rival (2σ), and n."""
-    both = [entries for entries in tables.values() if entries[name]]
-    two = [float(np.median([r.within_two for r in entries[name]])) for entries in both]
-    one = [float(np.median([r.within_one for r in entries[name]])) for entries in both]
-    ratios = [
-        mine / float(np.median([r.within_two for r in entries[rival]]))
-        for mine, entries in zip(two, both, strict=True)
-        if entries[rival]
+def _over(tables: Tables, group: str, name: str) -> str:
+    """Over the tables of a group: the median of the medians within 2σ, and how many tables."""
+    medians = [
+        float(np.median([r.within_two for r in entries[name]]))
+        for table, entries in tables.items()
+        if group_of(table) == group and entries[name]
     ]
-    ratio = float(np.median(ratios)) if ratios else float("nan")
-    return float(np.median(two)), float(np.median(one)), ratio, len(both)
+    return f"{_shown(float(np.median(medians)), LIMIT)} ({len(medians)})" if medians else ""
+
+
+def _ratio(tables: Tables, name: str, rival: str = "Optuna GP") -> str:
+    """The median over tables of the ratio of the medians within 2σ, at the seeds of both."""
+    ratios = []
+    for entries in tables.values():
+        seeds = {r.seed for r in entries[name]} & {r.seed for r in entries[rival]}
+        if seeds:
+            mine, its = (
+                np.median([r.within_two for r in entries[who] if r.seed in seeds])
+                for who in (name, rival)
+            )
+            ratios.append(float(mine / its))
+    return f"{np.median(ratios):.2f} ({len(ratios)})" if ratios else ""
+
+
+def group_of(table: str) -> str:
+    """The collection that a table belongs to."""
+    if table.startswith("steplaw"):
+        return "steplaw"
+    if table in (*race_tables.HPOLIB, *race_tables.HPOLIB_HELD_OUT):
+        return "hpolib"
+    if table in race_tables.HPOBENCH_HELD_OUT:
+        return "hpobench held out"
+    return "hpobench" if table in race_tables.HPOBENCH else table
 
 
 def _row(runs: list[Run]) -> str:
-    limit = runs[0].limit
-
     def cell(counts: list[int]) -> str:
-        middle, low, high = (_shown(value, limit) for value in median(counts))
-        return f"{middle:>5} ({low:>4} to {high:>4})"
+        middle, low, high = (_shown(value, runs[0].limit) for value in median(counts))
+        return f"{middle} ({low} to {high})"
 
     regret = np.mean([r.regret_10 for r in runs])
-    return (
-        f"{len(runs):3}  {cell([r.within_two for r in runs])}  "
-        f"{cell([r.within_one for r in runs])}  {regret:8.3f}"
-    )
+    two, one = ([getattr(r, name) for r in runs] for name in ("within_two", "within_one"))
+    return f"{len(runs)} | {cell(two)} | {cell(one)} | {regret:.3f}"
 
 
 def _shown(count: float, limit: int) -> str:
@@ -129,8 +164,34 @@ def _shown(count: float, limit: int) -> str:
 
 
 def draw(path: Path) -> None:
-    """The figure: trials within 2σ of the best, a row a table, a mark a contestant."""
-    raise NotImplementedError
+    """The figure: the share of runs within 2σ of the best after so many trials, a panel a group.
 
+    Every table of a group counts alike.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
 
-Marks = npt.NDArray[np.float64]
+    from benchmarks.readme_figures import photograph
+    from hptoolkit.reporting.figures.figure import Figure
+
+    tables = grouped(read(path))
+    groups = [group for group in GROUPS if any(group_of(table) == group for table in tables)]
+    picture = make_subplots(rows=1, cols=len(groups), subplot_titles=groups, shared_yaxes=True)
+    trials = np.arange(LIMIT + 1)
+    for column, group in enumerate(groups, 1):
+        for name, style in SHOWN.items():
+            curves = [
+                [np.mean([r.within_two <= count for r in entries[name]]) for count in trials]
+                for table, entries in tables.items()
+                if group_of(table) == group and entries[name]
+            ]
+            if curves:
+                line = go.Scatter(x=trials, y=np.mean(curves, axis=0), name=name, line=style)
+                line.update(mode="lines", legendgroup=name, showlegend=column == 1)
+                picture.add_trace(line, row=1, col=column)
+    picture.update_xaxes(title_text="trials", range=[0, LIMIT])
+    picture.update_yaxes(range=[0, 1])
+    picture.update_yaxes(title_text="share of runs within 2σ of the best", col=1)
+    picture.update_layout(template="plotly_white", height=420, margin={"t": 40, "b": 40})
+    photograph(Figure("race", "", picture, ""), IMAGE, 1100)
+    print(IMAGE)

@@ -238,7 +238,7 @@ def steplaw_names() -> list[str]:
 def _steplaw(name: str) -> Table:
     cells = dict(zip(steplaw_names(), sorted(_cells()), strict=False))
     if name not in cells:
-        raise Absent(f"steplaw: there is no {STEPLAW.name}/dense_lr_bs_loss.csv in shared/data")
+        raise Absent("steplaw: there is no dense_lr_bs_loss.csv")
     losses = _cells()[cells[name]]
     rates, sizes = (np.array(sorted({point[i] for point in losses})) for i in range(2))
     indices = {

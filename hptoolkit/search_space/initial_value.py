@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def initial_value(
     return next((value for value in candidates if inside(value)), candidates[-1])
 
 
-def _first(values: Iterable[Any], accepts: Any) -> list[Any]:
+def _first(values: Iterable[Any], accepts: Callable[[Any], bool]) -> list[Any]:
     return next(([value] for value in values if accepts(value)), [])
 
 
