@@ -144,7 +144,7 @@ def test_a_trial_that_lacks_a_named_parameter_is_left_out_and_said_once(make: Ma
     ]
     assert study.trials[4].params["momentum"] == 1.0
     assert all("momentum" in t.params for t in study.trials if t.number not in (2, 3))
-    with_place = [t.number for t in study.trials if "coordinates" in t.user_attrs]
+    with_place = [t.number for t in study.trials if "hptoolkit:coordinates" in t.user_attrs]
     assert with_place == [0, 1, 5, 6, 7]
 
 

@@ -84,11 +84,16 @@ def page_table(study: Study, metric_name: str) -> Table | None:
     names = list(rows[0].params)
     for title in (*names, *axes, metric_name):
         table.add_column(symbol(title).replace("_", " "), justify="right")
+    held = any(row.held for row in rows)
+    if held:
+        table.add_column("held by", justify="left")
     for row in rows:
         point = sampler.coordinates.from_raw(row.params)
         values = [number(row.params[n]) for n in names] + [number(point[a]) for a in axes]
         along = symbol(row.axis) if row.axis else "start"
-        table.add_row(str(row.trial), along, *values, metric(metric_name, row.value))
+        walls = [", ".join(row.held)] if held else []
+        cells = (along, *values, metric(metric_name, row.value), *walls)
+        table.add_row(str(row.trial), *cells)
     return table
 
 

@@ -28,8 +28,9 @@ from hptoolkit.optuna_internals import contains, in_optimize_loop, storage_of, t
 from hptoolkit.samplers.earlier_trials import is_decided, stored_trials
 from hptoolkit.samplers.history import MAX_CRASHES
 from hptoolkit.samplers.search import CoordinateSearch
-from hptoolkit.search_space.axis import choice_index, random_value
+from hptoolkit.search_space.axis import choice_index
 from hptoolkit.search_space.bounds import factor_bounds
+from hptoolkit.search_space.initial_value import initial_value
 from hptoolkit.search_space.region import SearchSpace, lacking
 
 # Why a trial was pruned that Optuna began after the search had ended.
@@ -151,13 +152,12 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
                     f"objective suggests it from {param_distribution}."
                 )
             return value
-        return self.first_value(trial, param_name, param_distribution)
-
-    def first_value(self, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-        """A value for a parameter that is not (yet) part of the search space: drawn at random."""
-        rng = np.random.default_rng([self.seed, trial.number, crc32(name.encode())])
-        factor = next((f for f in self.coordinates.factors if f.name == name), None)
-        return random_value(distribution, rng, factor)
+        # Later trials come here for what is not (yet) part of the search space.
+        rng = None
+        if trial.number or not self.begins_in_the_middle:
+            rng = np.random.default_rng([self.seed, trial.number, crc32(param_name.encode())])
+        known = {**self.start, **trial.params}
+        return initial_value(param_name, param_distribution, self.coordinates, self.box, known, rng)
 
     def after_trial(
         self,

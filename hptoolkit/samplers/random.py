@@ -37,6 +37,7 @@ class RandomSampler(CoordinateSampler):
     """
 
     depends_on_others = False
+    begins_in_the_middle = False
 
     def __init__(
         self,

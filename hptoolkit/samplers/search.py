@@ -35,7 +35,8 @@ class CoordinateSearch(abc.ABC):
     Args:
         coordinates: The axes. None or `Coordinates()`: every parameter is an axis of its own.
         search_space: Raw parameters' distributions, as the objective suggests them. None: they are
-            learned from the first trial, which then runs at `start`.
+            learned from the first trial, which then runs at `start`, or in the middle, each
+            parameter as far as the ranges are known when it is suggested.
         box: Bounds (low, high) on some axes, which cut the region further.
         start: Raw values of the first point; parameters left out start in the region's middle.
         seed: Fixes every random choice, 0 to 2⁶³ − 1; None draws one.
@@ -43,6 +44,8 @@ class CoordinateSearch(abc.ABC):
 
     # Whether a choice depends on what other trials chose, and has to wait until they have.
     depends_on_others = True
+    # Whether the first trial, without a start, runs at the region's middle rather than at random.
+    begins_in_the_middle = True
 
     def __init__(
         self,

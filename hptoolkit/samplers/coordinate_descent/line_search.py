@@ -49,7 +49,8 @@ def double_or_halve(
     flat = None
     for signed in (stride, -stride):
         best, reached = x, value
-        while (candidate := lattice.neighbour(best, axis, signed)) is not None:
+        # Only a search that came nearer to a wall step by step looks at the border, too.
+        while (candidate := lattice.neighbour(best, axis, signed, border=best != x)) is not None:
             found = yield candidate
             if best == x:
                 differs = not abs(found - value) <= minimum
@@ -74,12 +75,18 @@ def accelerated(
 
     Arguments and result are those of `double_or_halve`; positions are even along the axis.
     """
-    lowest, highest = lattice.extent(x, axis, abs(stride))
+    # Only a search that came nearer to a wall step by step looks at the border, too.
+    whole = lattice.extent(x, axis, abs(stride))
+    lowest, highest = lattice.extent(x, axis, abs(stride), border=True)
     values = {0: value}  # by the number of strides from x
     best, forwards = 0, 1 if stride > 0 else -1
     for sign in (forwards, -forwards):
         step = 1
-        while (offset := min(max(best + sign * step, lowest), highest)) != best:
+        while True:
+            low, high = (lowest, highest) if best in whole and best else whole
+            offset = min(max(best + sign * step, low), high)
+            if offset == best:
+                break
             values[offset] = yield lattice.moved(x, axis, offset * abs(stride))
             if not values[offset] > values[best] + minimum:
                 break

@@ -18,6 +18,7 @@ from hptoolkit.samplers.base import CoordinateSampler
 from hptoolkit.samplers.coordinate_descent.descent import Descent, Plan, replay, upcoming
 from hptoolkit.samplers.coordinate_descent.forecast import forecast
 from hptoolkit.samplers.coordinate_descent.lattice import Lattice, Point
+from hptoolkit.samplers.coordinate_descent.slide import bounds_met
 from hptoolkit.samplers.history import History
 from hptoolkit.search_space.axis import Axis
 from hptoolkit.search_space.region import Array, Region
@@ -40,6 +41,7 @@ class Improvement:
         trainings: How many points had been evaluated when the line search was over.
         params: Raw parameters of the point.
         value: The objective's value there, the mean of its repeats; infinite where all failed.
+        held: The bounds that the point lies on: what kept the search from going further.
     """
 
     axis: str | None
@@ -47,13 +49,16 @@ class Improvement:
     trainings: int
     params: dict[str, Any]
     value: float
+    held: tuple[str, ...] = ()
 
 
 class CoordinateDescentSampler(CoordinateSampler):
     """Line searches along the coordinates in turn, doubling or halving until it gets worse.
 
     With the axes λα/(1−ρ), 1−ρ and α this is the search of D. Page, "How to Train Your ResNet 5".
-    A point is never evaluated twice; a step out of the region is a wall; a pruned trial counts as
+    A point is never evaluated twice. At a wall the search slides: a parameter that comes to its
+    bound is held there while the others go on along the axis, and a line search that got better
+    up to a wall looks at the border, too. A pruned trial counts as
     worse than what it was compared with; a crashed one is tried again, twice at most. The search
     ends when no axis brings anything any more.
 
@@ -137,14 +142,17 @@ class CoordinateDescentSampler(CoordinateSampler):
         return self.propose(region, history) is not None
 
     def finished(self, region: Region, history: History) -> str | None:
-        plan, _ = self._plan(region, history)
+        plan, lattice = self._plan(region, history)
         if plan.missing is not None:
             return None
         if plan.value == -np.inf:
             return "no trial succeeded, not even at the start"
         names = ", ".join(axis.name for axis in region.axes)
         step = self.factor ** (0.5**self.refine)
-        return f"no step by a factor of {step:.3g} along {names} is better than the best point"
+        reason = f"no step by a factor of {step:.3g} along {names} is better than the best point"
+        best = plan.moves[-1].target if plan.moves else (0.0,) * len(region.axes)
+        held = bounds_met(region, lattice.position(best))
+        return f"{reason}, which lies with {' and '.join(held)}" if held else reason
 
     def improvements(self, study: Study) -> list[Improvement]:
         """The start and every line search that improved, so far: Page's table."""
@@ -161,10 +169,15 @@ class CoordinateDescentSampler(CoordinateSampler):
             first = visited[lattice.key(point)]
             value = history.outcome(first.key)
             return Improvement(
-                axis, first.trial.number, asked, first.params, history.sign * (value or 0.0)
+                axis=axis,
+                trial=first.trial.number,
+                trainings=asked,
+                params=first.params,
+                value=history.sign * (value or 0.0),
+                held=bounds_met(region, lattice.position(point)),
             )
 
-        start: Point = (0,) * len(region.axes)
+        start: Point = (0.0,) * len(region.axes)
         if plan.missing == start:
             return []
         return [

@@ -110,6 +110,19 @@ class Columns:
         ]
         return np.array([*(self.region.coordinates.matrix @ columns[: self.named]), *own])
 
+    def interval(self, points: Array, column: int) -> tuple[Array, Array]:
+        """The ends (n,), (n,) of the stretch of a column through points (n, c) of the region."""
+        low = np.full(len(points), self.low[column])
+        high = np.full(len(points), self.high[column])
+        slopes = self.normals[:, column]
+        room = self.offsets - points @ self.normals.T + points[:, [column]] * slopes
+        for slope, bound in zip(slopes, room.T, strict=True):
+            if slope > 0:
+                high = np.minimum(high, bound / slope)
+            elif slope < 0:
+                low = np.maximum(low, bound / slope)
+        return np.minimum(low, points[:, column]), np.maximum(high, points[:, column])
+
     def mix(self, a: Array, b: Array, shares: Array) -> Array:
         """Points (n, c) on the way from `a` to `b`, (n,) shares of it; choices jump half-way."""
         points = a + shares[:, None] * (b - a)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,12 @@ from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError
 from hptoolkit.optuna_internals import storage_of, study_id_of
 from hptoolkit.samplers.base import CoordinateSampler
+from hptoolkit.samplers.gp.design import on_faces, spread
 from hptoolkit.samplers.gp.evidence import Evidence, gather
 from hptoolkit.samplers.gp.features import Columns
 from hptoolkit.samplers.gp.report import GPReport, summarise
 from hptoolkit.samplers.gp.threads import one_thread
 from hptoolkit.samplers.history import History
-from hptoolkit.samplers.random import sobol_points
-from hptoolkit.search_space.polytope import Proposals
 from hptoolkit.search_space.region import Array, Region, SearchSpace
 
 if TYPE_CHECKING:
@@ -35,8 +34,10 @@ if TYPE_CHECKING:
 
 # A fit needs this many points.
 _FEWEST = 2
-# Sobol points of the region among which the criterion is maximised.
-_POINTS = 512
+# Points all over the region, and as many on its border, among which the criterion is maximised.
+_POINTS = 256
+# Points of the design beyond the one that is due, in case that was tried or rounding moved it out.
+_SPARE = 64
 # Points with the best values, about which as many are tried.
 _CENTRES = 4
 
@@ -59,7 +60,8 @@ class GPSampler(CoordinateSampler):
     Args:
         coordinates, search_space, box, start, seed: See `CoordinateSampler`. Without a start, the
             first point is the region's middle.
-        initial: Points of a scrambled Sobol sequence in the region that follow the start.
+        initial: Points of a scrambled Sobol sequence over the raw box, as far as they lie in the
+            region, that follow the start.
         learn: Whether to take the coordinates for a theory and fit its exponents. False leaves the
             axes as they are, all with the same prior: a plain GP, for comparison over raw names.
     """
@@ -80,20 +82,19 @@ class GPSampler(CoordinateSampler):
             raise UserError(f"initial is {initial}: 0 or a positive number of points is needed.")
         self.initial = initial
         self.learn = learn
-        self._prepared: tuple[Region, Columns, Proposals] | None = None
+        self._columns: Columns | None = None
         self._fitted: tuple[Columns, Evidence, Parameters] | None = None
 
     def propose(self, region: Region, history: History) -> Array:
-        columns, proposals = self._prepare(region)
+        columns = self._columns_of(region)
         evidence = gather(region, columns, history)
         if not self._models(history, evidence):
-            design = _spread(region, proposals, history.number + _POINTS, self.seed)
             start = region.check_start(self.start)
-            return _first_new([start, *design[max(history.number - 1, 0) :]], region, history)
+            return _first_new(self._design(columns, start, history.number), region, history)
         model, search = _numerics()
         with one_thread():
             parameters = self._fit(columns, evidence)
-            points = self._points(region, columns, proposals, evidence, history)
+            points = self._points(columns, evidence, history)
             posterior = model.LearnedAxesGP(parameters, evidence, evidence.pending)
             improvement = search.expected_improvement(posterior, evidence)
             ranked = search.best_first(improvement, region, columns, points)
@@ -109,7 +110,7 @@ class GPSampler(CoordinateSampler):
         if space:
             region = self.region(space)
             history = self._history(study, trials, space)
-            evidence = gather(region, self._prepare(region)[0], history)
+            evidence = gather(region, self._columns_of(region), history)
             told = {o.key for o in history.observations if o.value not in (None, -math.inf)}
             if len(evidence.values) >= _FEWEST <= len(told):
                 return self._summary(region, evidence, history)
@@ -138,12 +139,22 @@ class GPSampler(CoordinateSampler):
     def _models(self, history: History, evidence: Evidence) -> bool:
         return history.number > self.initial and len(evidence.values) >= _FEWEST
 
-    def _prepare(self, region: Region) -> tuple[Columns, Proposals]:
-        known = self._prepared
-        if known is None or known[0] is not region:
-            known = (region, Columns(region, self.learn), Proposals(region, along_axes=True))
-            self._prepared = known
-        return known[1:]
+    def _columns_of(self, region: Region) -> Columns:
+        if self._columns is None or self._columns.region is not region:
+            self._columns = Columns(region, self.learn)
+        return self._columns
+
+    def _design(self, columns: Columns, start: Array, number: int) -> Iterator[Array]:
+        """The start, then spread points from the one that trial `number` comes to; then the rest.
+
+        A point that rounding moves out of the region is left out.
+        """
+        yield start
+        points = spread(columns, number + _SPARE, self.seed)
+        for point in np.roll(points, -max(number - 1, 0), axis=0):
+            position = columns.region.encode(columns.region.decode(columns.decode(point)))
+            if columns.region.contains(position):
+                yield position
 
     def _fit(self, columns: Columns, evidence: Evidence) -> Parameters:
         # A trial's choice and its report need the same fit, and so may the next trial's.
@@ -154,28 +165,24 @@ class GPSampler(CoordinateSampler):
         self._fitted = (columns, evidence, parameters)
         return parameters
 
-    def _points(
-        self,
-        region: Region,
-        columns: Columns,
-        proposals: Proposals,
-        evidence: Evidence,
-        history: History,
-    ) -> Array:
-        """Points among which a criterion's maximum is looked for: everywhere, and near the best."""
+    def _points(self, columns: Columns, evidence: Evidence, history: History) -> Array:
+        """Points among which a criterion's maximum is looked for.
+
+        Everywhere in the region, on its faces and corners, and near the best.
+        """
         rng = self.generator(history)
-        positions = _spread(region, proposals, _POINTS, int(rng.integers(2**31)))
-        everywhere = np.array([columns.encode(position) for position in positions])
+        inside = spread(columns, _POINTS, int(rng.integers(2**31)))
+        everywhere = np.vstack([inside, on_faces(columns, inside, rng)])
         centres = evidence.columns[np.argsort(-evidence.values, kind="stable")[:_CENTRES]]
         points: Array = _numerics()[1].candidates(columns, everywhere, centres, rng)
         return points
 
     def _summary(self, region: Region, evidence: Evidence, history: History) -> GPReport:
-        columns, proposals = self._prepare(region)
+        columns = self._columns_of(region)
         model, search = _numerics()
         with one_thread():
             parameters = self._fit(columns, evidence)
-            points = self._points(region, columns, proposals, evidence, history)
+            points = self._points(columns, evidence, history)
             posterior = model.LearnedAxesGP(parameters, evidence)
             ranked = search.best_first(search.mean(posterior), region, columns, points)
             best: Array = next(ranked, region.middle())
@@ -191,12 +198,6 @@ def _numerics() -> tuple[ModuleType, ModuleType]:
         warnings.simplefilter("ignore", FutureWarning)
         from hptoolkit.samplers.gp import acquisition, model
     return model, acquisition
-
-
-def _spread(region: Region, proposals: Proposals, count: int, seed: int) -> list[Array]:
-    """At least `count` points of a Sobol sequence in the region; its middle if there are none."""
-    points = sobol_points(proposals, len(region.axes), count - 1, seed)
-    return points or [region.middle()] * count
 
 
 def _first_new(positions: Iterable[Array], region: Region, history: History) -> Array:

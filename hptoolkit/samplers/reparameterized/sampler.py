@@ -57,6 +57,8 @@ class Reparameterized(CoordinateSampler):
             that, too.
     """
 
+    begins_in_the_middle = False
+
     def __init__(
         self,
         inner: BaseSampler,
