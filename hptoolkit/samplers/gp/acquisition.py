@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from botorch.acquisition.analytic import LogExpectedImprovement, PosteriorMean
-from scipy.optimize import LinearConstraint, minimize
+from botorch.generation.gen import gen_candidates_scipy
 from torch import Tensor
 
 from hptoolkit.samplers.gp.evidence import Evidence
@@ -71,42 +72,49 @@ def best_first(
 
 
 def _climb(criterion: Criterion, columns: Columns, starts: Array, held: list[int]) -> Array:
-    """Local maxima reached from starts (s, c) in the region; columns in `held` stay."""
+    """Local maxima reached from starts (s, c) in the region, by BoTorch; columns in `held` stay."""
     span = columns.high - columns.low
-    free = np.array([i for i in range(len(span)) if i not in held and span[i] > 0], dtype=np.int64)
-    if not len(free):
+    if all(i in held or span[i] == 0 for i in range(len(span))):
         return starts
-    base, index = torch.from_numpy(starts), torch.from_numpy(free)
-    # All starts move at once, in units of the region, so that one size suits all columns.
-    unit = torch.from_numpy(span[free])
+    inside = torch.from_numpy(np.clip(starts, columns.low, columns.high)).unsqueeze(1)
+    if held:
+        # One at a time, since each is held at places of its own.
+        ends = [_ends(criterion, columns, x[None], _fixed(x, held)) for x in inside]
+        reached = np.vstack(ends)
+    else:
+        reached = _ends(criterion, columns, inside, None)
+    reached = np.clip(reached, columns.low, columns.high)
+    better = _evaluate(criterion, reached) > _evaluate(criterion, starts)
+    return np.where(better[:, None], reached, starts)
 
-    def objective(x: Array) -> tuple[float, Array]:
-        steps = torch.from_numpy(np.asarray(x).reshape(len(starts), -1)).requires_grad_()
-        value = -criterion(base.index_add(1, index, steps * unit).unsqueeze(1)).sum()
-        (gradient,) = torch.autograd.grad(value, steps)
-        return value.item(), gradient.numpy().ravel()
 
-    constraints = []
-    if len(columns.normals):
-        room = np.maximum(columns.offsets - starts @ columns.normals.T, 0.0)
-        every = np.kron(np.eye(len(starts)), columns.normals[:, free] * span[free])
-        constraints.append(LinearConstraint(every, ub=room.ravel()))
-    low = np.minimum((columns.low - starts)[:, free] / span[free], 0.0)
-    high = np.maximum((columns.high - starts)[:, free] / span[free], 0.0)
-    solution = minimize(
-        objective,
-        np.zeros(low.size),
-        jac=True,
-        method="SLSQP" if constraints else "L-BFGS-B",
-        bounds=list(zip(low.ravel(), high.ravel(), strict=True)),
-        constraints=constraints,
-        options={"maxiter": _ITERATIONS},
-    )
-    ends = starts.copy()
-    ends[:, free] += np.nan_to_num(np.asarray(solution.x)).reshape(len(starts), -1) * span[free]
-    ends = np.clip(ends, columns.low, columns.high)
-    better = _evaluate(criterion, ends) > _evaluate(criterion, starts)
-    return np.where(better[:, None], ends, starts)
+def _ends(
+    criterion: Criterion, columns: Columns, starts: Tensor, fixed: dict[int, float] | None
+) -> Array:
+    """Where BoTorch's search ends from starts (s, 1, c), with the values of some columns fixed."""
+    every = torch.arange(len(columns.low))
+    constraints = [
+        (every, -torch.from_numpy(normal), -float(offset))
+        for normal, offset in zip(columns.normals, columns.offsets, strict=True)
+    ]
+    # Recorded, since BoTorch shows its warnings whatever filter there is: that a search stops at a
+    # number of iterations is meant.
+    with warnings.catch_warnings(record=True):
+        ends, _ = gen_candidates_scipy(
+            starts,
+            criterion,  # type: ignore[arg-type]
+            torch.from_numpy(columns.low),
+            torch.from_numpy(columns.high),
+            inequality_constraints=constraints or None,
+            options={"maxiter": _ITERATIONS},
+            fixed_features=fixed,
+        )
+    found: Array = ends.detach().squeeze(1).numpy()
+    return found
+
+
+def _fixed(start: Tensor, held: list[int]) -> dict[int, float]:
+    return {i: float(start[0, i]) for i in held}
 
 
 def _snapped(region: Region, columns: Columns, points: Array) -> Array:
