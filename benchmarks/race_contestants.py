@@ -7,7 +7,9 @@ asked for points and told values, like the others.
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -15,6 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler
 
 import hptoolkit as hpt
+from benchmarks.race_results import LIMIT
 from benchmarks.race_tables import Absent, Params, Table
 
 # A contest: yields the parameters of the next trial and is sent its value, larger being better.
@@ -64,7 +67,14 @@ def _smac(table: Table, seed: int) -> tuple[Callable[[], Params], Tell]:
             space.add(Integer(name, (d.low, d.high), log=d.log))
         elif isinstance(d, FloatDistribution):
             space.add(Float(name, (d.low, d.high), log=d.log))
-    scenario = Scenario(space, n_trials=100, deterministic=True, seed=seed)
+    # A quarter of the trials it is promised are its initial design.
+    scenario = Scenario(
+        space,
+        n_trials=LIMIT,
+        deterministic=True,
+        seed=seed,
+        output_directory=Path(tempfile.mkdtemp(prefix="smac-")),
+    )
     facade = HyperparameterOptimizationFacade(
         scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=False
     )
