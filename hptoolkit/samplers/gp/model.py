@@ -33,9 +33,11 @@ from hptoolkit.samplers.gp.report import Fit
 from hptoolkit.search_space.region import Array
 
 # Normal priors (mean, deviation) of log length-scales, in units of the region's span.
+# Longer sensitive ones (0.5) and shorter ones (0.2, with flat axes of 1.0) took as many trials or
+# more on tables of real trainings (docs/race.md): a flat axis is often not so flat.
 LENGTH_PRIORS: dict[Kind, tuple[float, float]] = {
-    "sensitive": (math.log(0.2), 0.7),
-    "flat": (math.log(1.0), 0.7),
+    "sensitive": (math.log(0.3), 0.8),
+    "flat": (math.log(0.5), 0.8),
     "own": (math.log(0.5), 0.8),
 }
 # Of the log signal variance and log noise variance, for values of deviation 1.
