@@ -166,7 +166,7 @@ def _shown(count: float, limit: int) -> str:
 def draw(path: Path) -> None:
     """The figure: the share of runs within 2σ of the best after so many trials, a panel a group.
 
-    Every table of a group counts alike.
+    Every table of a group counts alike. Groups of which hardly a run gets there are left out.
     """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -175,7 +175,8 @@ def draw(path: Path) -> None:
     from hptoolkit.reporting.figures.figure import Figure
 
     tables = grouped(read(path))
-    groups = [group for group in GROUPS if any(group_of(table) == group for table in tables)]
+    reached = {group_of(run.table) for run in read(path) if run.within_two <= LIMIT // 2}
+    groups = [group for group in GROUPS if group in reached]
     picture = make_subplots(rows=1, cols=len(groups), subplot_titles=groups, shared_yaxes=True)
     trials = np.arange(LIMIT + 1)
     for column, group in enumerate(groups, 1):
@@ -193,5 +194,5 @@ def draw(path: Path) -> None:
     picture.update_yaxes(range=[0, 1])
     picture.update_yaxes(title_text="share of runs within 2σ of the best", col=1)
     picture.update_layout(template="plotly_white", height=420, margin={"t": 40, "b": 40})
-    photograph(Figure("race", "", picture, ""), IMAGE, 1100)
+    photograph(Figure("race", "Race", "", picture), IMAGE, 1100)
     print(IMAGE)

@@ -178,7 +178,7 @@ def _on_grid(
     deviations = values - means[..., None]
     repeats = values.shape[-1]
     deviations *= math.sqrt(repeats / (repeats - 1))
-    top = np.argsort(-means, axis=None)[: means.size // 100]
+    top = np.argsort(-means, axis=None)[: max(means.size // 100, 1)]
     noise = math.sqrt(np.mean(deviations.reshape(-1, repeats)[top] ** 2))
     places = [_places(key, choices) for key, choices in grid.items()]
     interpolated = RegularGridInterpolator(places, means)
