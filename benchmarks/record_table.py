@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hptoolkit import Coordinates
 from hptoolkit.config.load import load_study
+from hptoolkit.config.start import PAGE
 from hptoolkit.training import data, set_up_device, train
 
 # Powers of two along each axis, from the start.
@@ -32,7 +33,7 @@ def main(path: Path) -> None:
     defined = load_study("digits")
     split = data.split(data.load("digits"), defined.data)
     coordinates = Coordinates(*POWERS)
-    start = coordinates.from_raw({name: float(defined.start[name]) for name in coordinates.names})
+    start = coordinates.from_raw({name: float(PAGE[name]) for name in coordinates.names})
     rows = []
     for powers in itertools.product(*POWERS.values()):
         point = {axis: start[axis] * 2.0**k for axis, k in zip(POWERS, powers, strict=True)}

@@ -24,7 +24,7 @@ import optuna
 
 from hptoolkit.storage import connect
 
-ARGUMENTS = {"coord": [], "random": ["--sampler", "random"]}  # 100 trials
+ARGUMENTS = {"coord": ["--start", "page"], "random": ["--sampler", "random"]}  # 100 trials
 
 
 def measure(sampler: str, workers: int) -> tuple[float, float, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptoolkit.coordinates import Coordinates as Coordinates
+    from hptoolkit.coordinates import theory_start as theory_start
     from hptoolkit.errors import UserError as UserError
     from hptoolkit.execution.optimize import optimize as optimize
     from hptoolkit.execution.own_range_test import range_test as range_test
@@ -32,6 +33,7 @@ _HOMES = {
     "UserError": "hptoolkit.errors",
     "optimize": "hptoolkit.execution.optimize",
     "range_test": "hptoolkit.execution.own_range_test",
+    "theory_start": "hptoolkit.coordinates",
 }
 
 __all__ = sorted([*_HOMES, "report"])

@@ -10,6 +10,7 @@ import hptoolkit as hpt
 from hptoolkit import UserError
 from hptoolkit.config.compare import differences, widened
 from hptoolkit.config.load import load_study
+from hptoolkit.config.start import default_kind, from_page
 
 MINIMAL = """
 [data]
@@ -30,10 +31,14 @@ def minimal(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar10-small"])
-def test_shipped_definitions_begin_where_page_did(name: str) -> None:
+def test_shipped_definitions_name_neither_axes_nor_start(name: str) -> None:
     defined = load_study(name)
-    assert defined.start == {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}
-    point = defined.region().describe(defined.start)
+    assert defined.start == {}
+    assert default_kind(defined) == "theory"
+    assert defined.coordinates.axes[0] == "lr*weight_decay/(1-momentum)"
+    paged = from_page(defined)
+    assert paged.start == {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}
+    point = paged.region().describe(paged.start)
     assert point["lr*weight_decay/(1-momentum)"] == pytest.approx(0.00002)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from hptoolkit import UserError
 from hptoolkit.config.load import load_study
+from hptoolkit.config.start import from_page
 from hptoolkit.execution.range_test import begin_at
 from hptoolkit.training.lr_range import Suggestion
 from tests import forked
@@ -25,18 +26,16 @@ def lr_range(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_suggestion_goes_through_the_coordinates() -> None:
     """At (ρ, α) = (0.5, 0.01) the product is λ/50: bounds 0.044 and 4.4 for λ, by hand."""
-    begun = begin_at(load_study("digits"), SUGGESTION)
+    digits = from_page(load_study("digits"))
+    begun = begin_at(digits, SUGGESTION)
     assert begun.start == {"lr": 0.44, "momentum": 0.5, "weight_decay": 0.01}
     assert begun.coordinates.box == {"lr*weight_decay/(1-momentum)": (0.00088, 0.088)}
-    raw = begin_at(load_study("digits").over_raw_axes(), SUGGESTION)
+    raw = begin_at(digits.over_raw_axes(), SUGGESTION)
     assert raw.coordinates.box == {"lr": (0.044, 4.4)}
 
 
 def test_a_study_that_does_not_search_lr_is_told_so() -> None:
-    defined = load_study(
-        "digits",
-        ["search_space={momentum={low=0.0, high=0.9}}", "start={}", "coordinates={}", "coord={}"],
-    )
+    defined = load_study("digits", ["search_space={momentum={low=0.0, high=0.9}}", "coord={}"])
     with pytest.raises(UserError, match="needs a study that searches 'lr'"):
         begin_at(defined, SUGGESTION)
 
@@ -94,8 +93,8 @@ def test_the_figure_is_kept_in_mlflow(tmp_path: Path) -> None:
         metrics = {key for (key,) in database.execute("select distinct key from metrics")}
     # What was run, and nothing that was not: one learning rate, epochs.
     assert {name: params[name] for name in ("momentum", "weight_decay", "width")} == {
-        "momentum": "0.5",
-        "weight_decay": "0.01",
+        "momentum": "0.9",
+        "weight_decay": "0.00096",
         "width": "4",
     }
     assert not {"lr", "epochs", "schedule"} & params.keys()

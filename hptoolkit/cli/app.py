@@ -17,8 +17,8 @@ from hptoolkit.cli.study import study
 from hptoolkit.errors import UserError, command
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
-    "study": (study, "search good hyperparameters, and go on where an earlier run stopped"),
-    "lr_range": (lr_range, "find the bounds of the learning rate in one short run"),
+    "study": (study, "search good hyperparameters, from where theory says they are"),
+    "lr_range": (lr_range, "find the bounds of the learning rate in a few short runs"),
     "report": (report, "draw what a study found on one page, and run slices of it"),
     "proxy": (proxy, "serve a database to many workers by one connection"),
 }
@@ -48,4 +48,4 @@ def overview() -> None:
     print("hptoolkit: tune neural networks in the invariant coordinates of SGD.\n")
     for name, (_, purpose) in COMMANDS.items():
         print(f"  python -m hptoolkit.{name:<10} {purpose}")
-    print(f"\nEach has --help. The first to try: {command('study', '--sampler', 'coord')}")
+    print(f"\nEach has --help. The first to try: {command('study')}")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 def lr_range(
     name: Definition = None,
-    steps: Annotated[int, typer.Option(help="Steps of the run.", min=20)] = 200,
+    steps: Annotated[int, typer.Option(help="Steps of a ramp over all rates.", min=20)] = 200,
+    ramps: Annotated[int, typer.Option(help="How many, each with other seeds.", min=1)] = 5,
     lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
     highest: Annotated[float, typer.Option(help="Last learning rate.")] = 100.0,
     seed: Seed = None,
@@ -43,12 +44,13 @@ def lr_range(
 ) -> None:
     """Raise the learning rate until the loss explodes, and suggest bounds for a search.
 
-    The other parameters are those of the study's start. Nothing is kept of the run's weights.
+    The other parameters are those of the study's start, or of theory's where it names none. Nothing
+    is kept of the run's weights.
     """
     from hptoolkit import storage as storages
     from hptoolkit.config import default_study
     from hptoolkit.config.load import load_study
-    from hptoolkit.execution.builtin_study import load_split
+    from hptoolkit.execution.builtin_study import load_split, with_default_start
     from hptoolkit.execution.objective import check_fits
     from hptoolkit.execution.range_test import measure
     from hptoolkit.reporting.range_test import draw
@@ -65,16 +67,18 @@ def lr_range(
     split = load_split(defined.data, data_dir)
     chosen = set_up_device(device)
     check_fits(defined, split, chosen)
+    defined = with_default_start(defined, data_dir)
 
     print(f"Range test of {defined.name}{why}: {steps} steps, λ from {lowest:g} to {highest:g}.")
-    test = measure(defined, split, chosen, steps=steps, lowest=lowest, highest=highest)
+    test = measure(defined, split, chosen, steps=steps, lowest=lowest, highest=highest, ramps=ramps)
     outcome = {"study": defined.name, **dataclasses.asdict(test)}
     draw(test, defined.name, path)
     if mlflow != "off":
         _log(defined, test, path, mlflow)
     low, high = test.suggestion.low, test.suggestion.high
     print(f"The loss is lowest at λ = {test.suggestion.minimum:.2g}, which is too high for a peak.")
-    print(f"Suggested: a peak of λ = {high:.2g} at most, and {low:.2g} at least.")
+    sure = f", to within a factor of {test.suggestion.uncertainty:.2g}" if ramps > 1 else ""
+    print(f"Suggested: a peak of λ = {high:.2g} at most{sure}, and {low:.2g} at least.")
     print(f"Figure: {path}")
     print(f"Search from there: {command('study', name, '--start', 'lr-range')}")
     print_outcome(outcome, asked=json)

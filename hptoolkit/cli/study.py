@@ -50,8 +50,12 @@ def study(
     ] = None,
     pruner: Annotated[str | None, typer.Option(help="none, median, halving or hyperband.")] = None,
     start: Annotated[
-        str, typer.Option(help="file: the definition's; lr-range: from a range test.")
-    ] = "file",
+        str | None,
+        typer.Option(
+            help="theory: where theory says; file: the definition's; page: a deliberately bad one; "
+            "lr-range: from a range test. [file if it names one, else theory]"
+        ),
+    ] = None,
     fields: Fields = None,
     objective: Annotated[
         str | None,
@@ -78,18 +82,20 @@ def study(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Search good hyperparameters; a study that is run again goes on where it stopped."""
+    """Search good hyperparameters, beginning where theory says they are.
+
+    A study that is run again goes on where it stopped.
+    """
     from rich.console import Console
 
     from hptoolkit import storage as storages
     from hptoolkit.config import sampler_factory
-    from hptoolkit.errors import UserError, nearest
+    from hptoolkit.config.start import check_kind
     from hptoolkit.execution.engines.engine import Placement
 
     console = Console(highlight=False, markup=False, emoji=False)
     sampler_factory.check_sampler(sampler)
-    if start not in ("file", "lr-range"):
-        raise UserError(f"Unknown start {start!r}: {nearest(start, ('file', 'lr-range'))}.")
+    check_kind(start)
     placement = Placement(workers, per_gpu, device, engine, ray_address, gpus_per_worker)
     placement.check()
     address = storage or storages.DEFAULT
@@ -108,6 +114,7 @@ def study(
     problem: Problem
     if objective is None:
         from hptoolkit.execution import builtin_study
+        from hptoolkit.execution.open_study import stored_start
 
         checkpoints = storages.checkpoint_folder(address)
         problem = builtin_study.prepare(
@@ -120,6 +127,9 @@ def study(
             device,
             checkpoints,
             address,
+            stored=lambda defined: (
+                None if fresh else stored_start(defined, sampler, address, raw=raw)
+            ),
         )
     else:
         from hptoolkit.execution import user_function

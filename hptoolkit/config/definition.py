@@ -9,9 +9,9 @@ from optuna.distributions import BaseDistribution
 from pydantic import Field, ValidationError, model_validator
 
 from hptoolkit.config.schema import Goal, Range, Search, Section
-from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates.monomial import parse
 from hptoolkit.coordinates.theory import FACTS
-from hptoolkit.errors import nearest
+from hptoolkit.errors import UserError, nearest
 from hptoolkit.search_space.region import Region
 from hptoolkit.training.config import DataConfig, ModelConfig, TrainingConfig
 from hptoolkit.training.seeds import Varied
@@ -81,6 +81,42 @@ class StudyDefinition(Search):
         return self
 
     @property
+    def lacks_constants(self) -> bool:
+        """Whether coordinates name what only the data tells; see `with_constants`."""
+        return bool({"steps", "n_train"} & (self._named() - self.constants.keys()))
+
+    def with_constants(self, n_train: int) -> Self:
+        """The definition with the constants that its coordinates name, given the training images.
+
+        Raises UserError where it states another value than follows from the data and training.
+        """
+        training = self.training
+        fixed = {
+            name: float(getattr(training, name))
+            for name in ("epochs", "batch_size")
+            if name not in self.search_space
+        }
+        known = {"n_train": float(n_train), **fixed}
+        if len(fixed) == 2:
+            known["steps"] = float(n_train // training.batch_size * training.epochs)
+        for name, value in self.constants.items():
+            if known.get(name, value) != value:
+                raise UserError(
+                    f"The constant {name} is {value:g} in the definition, and {known[name]:g} by "
+                    "its data and training: leave it out."
+                )
+        named = self._named()
+        if "steps" in named and "steps" not in known:
+            named |= {"n_train", "epochs", "batch_size"}
+        used = {name: value for name, value in known.items() if name in named}
+        return self.model_copy(update={"constants": {**self.constants, **used}})
+
+    def _named(self) -> set[str]:
+        """What the coordinates and their bounds name."""
+        expressions = (*self.coordinates.axes, *self.coordinates.box)
+        return {factor.name for expression in expressions for factor in parse(expression)}
+
+    @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """The search space as Optuna's distributions, by raw name."""
         return {
@@ -103,8 +139,7 @@ class StudyDefinition(Search):
 
     def region(self) -> Region:
         """The region searched. Raises UserError for coordinates or a start that do not fit it."""
-        coordinates = Coordinates(*self.coordinates.axes)
-        region = Region(coordinates, self.distributions, self.coordinates.box)
+        region = Region(self.system, self.distributions, self.coordinates.box)
         region.check_start(self.start)
         return region
 
@@ -117,9 +152,13 @@ class StudyDefinition(Search):
 
 
 class OwnObjective(Search):
-    """A study of a function of a trial, which tells the search space itself."""
+    """A study of a function of a trial, which tells the search space itself.
+
+    `optimizer`: what it trains with, if a start from theory is wanted; "" where it is not said.
+    """
 
     objective: str
+    optimizer: str = ""
     metric: Goal = Goal()
 
     @property

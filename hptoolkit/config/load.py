@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from hptoolkit.config import validation_message
+from hptoolkit.config.axes import follow_optimizer
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.overrides import apply_override
 from hptoolkit.config.schema import Search
@@ -22,6 +23,9 @@ _Kind = TypeVar("_Kind", bound=Search)
 
 def load_study(name: str, overrides: Iterable[str] = (), **fields: Any) -> StudyDefinition:
     """The definition in studies/NAME.toml, or in a file given by its path.
+
+    Where neither names axes, they are theory's for the optimizer; `coordinates.axes = []` asks for
+    every parameter as its own.
 
     Args:
         name: A definition's name, or the path of a TOML file.
@@ -40,7 +44,11 @@ def load_study(name: str, overrides: Iterable[str] = (), **fields: Any) -> Study
         raise UserError(f"{path} cannot be read ({error.strerror}).") from None
     content.setdefault("name", path.stem)
     definition = _checked(StudyDefinition, content, overrides, fields, path.name)
-    definition.region()
+    section = content.get("coordinates", {})
+    if isinstance(section, dict) and "axes" not in section:
+        definition = follow_optimizer(definition)
+    if not definition.lacks_constants:
+        definition.region()
     return definition
 
 

@@ -6,8 +6,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.config.schema import Search
-from hptoolkit.coordinates import Coordinates
-from hptoolkit.coordinates.monomial import parse
 from hptoolkit.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ def sampler(name: str, definition: Search) -> CoordinateSampler:
     from hptoolkit import samplers
 
     check_sampler(name)
-    coordinates = Coordinates(*definition.coordinates.axes)
+    coordinates = definition.system
     common: dict[str, Any] = {
         "search_space": definition.distributions,
         "box": definition.coordinates.box,
@@ -54,7 +52,7 @@ def sampler(name: str, definition: Search) -> CoordinateSampler:
             return samplers.RandomSampler(coordinates, **common, **definition.random.model_dump())
         case "gp":
             # Over raw axes, plain: the exponents of a first axis are what coordinates bring.
-            mixed = any(len(parse(axis)) > 1 for axis in definition.coordinates.axes)
+            mixed = any(len(coordinates.reduce(axis)[0]) > 1 for axis in coordinates.axes)
             return samplers.GPSampler(coordinates, **common, learn=mixed)
         case _:
             return samplers.Reparameterized(_optunas(name, definition.seed), coordinates, **common)

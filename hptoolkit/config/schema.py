@@ -117,11 +117,16 @@ class Random(Section):
 
 
 class Search(Section):
-    """What decides how an objective is searched, whatever it is."""
+    """What decides how an objective is searched, whatever it is.
+
+    `constants`: known values that coordinates may name, such as `steps`, the optimizer's steps in a
+    run. `start`: raw values of the first run.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     coordinates: CoordinatesSection = CoordinatesSection()
+    constants: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     start: dict[str, Value] = {}
     coord: Descent = Descent()
     grid: Grid = Grid()
@@ -134,6 +139,11 @@ class Search(Section):
     def distributions(self) -> Mapping[str, BaseDistribution] | None:
         """The search space by raw name; None where the objective itself tells it."""
         return None
+
+    @property
+    def system(self) -> Coordinates:
+        """The coordinates searched. Raises UserError for axes that are none."""
+        return Coordinates(*self.coordinates.axes, constants=self.constants)
 
     @property
     def goal(self) -> Goal:
@@ -156,7 +166,7 @@ class Search(Section):
         A parameter that the coordinates name keeps its logarithmic scale (1−ρ for ρ), so that
         nothing but the mixing of parameters differs.
         """
-        factors = Coordinates(*self.coordinates.axes).factors
+        factors = self.system.factors
         return self.over(str(factor) for factor in factors)
 
     def over(self, axes: Iterable[str]) -> Self:

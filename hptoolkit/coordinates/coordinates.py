@@ -7,7 +7,8 @@ logarithms the change from (λ, 1−ρ, α, N) to such coordinates is a square l
     log coordinate = A · log factor,      log factor = A⁻¹ · log coordinate,
 
 with rational entries, inverted exactly. Moving along one axis with the others held moves the raw
-parameters as the theory says: lowering α at constant λα/(1−ρ) raises λ.
+parameters as the theory says: lowering α at constant λα/(1−ρ) raises λ. A constant of the study in
+a monomial, such as the steps of a run, shifts the axis and changes nothing else.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from hptoolkit.coordinates import constants as known
 from hptoolkit.coordinates import theory
 from hptoolkit.coordinates.monomial import Factor, Monomial, evaluate, invert, parse, quoted
 from hptoolkit.errors import UserError
+
+# Names that are rarely searched: without a value for them the system is not square.
+_USUALLY_KNOWN = ("steps", "n_train", "epochs")
 
 
 class Coordinates:
@@ -32,15 +37,24 @@ class Coordinates:
             `"lr*weight_decay/(1-momentum)", "1-momentum", "weight_decay"`. Without any, every
             parameter of a study is an axis of its own, logarithmic where its distribution is. A
             name that is no Python name stands in quotes or backquotes: "`weight-decay`*`lambda`".
+        constants: Values of names in the expressions that are not searched, such as `steps`. With
+            `n_train` (training examples) known, `steps` is expanded into
+            epochs·n_train/batch_size, of which each may be searched or constant.
 
     Raises:
         UserError: An expression is no monomial, a parameter stands in one as `name` and in
-            another as `1-name`, or the system is not square or not invertible.
+            another as `1-name`, the system is not square or not invertible, or a constant is not
+            a positive number.
     """
 
-    def __init__(self, *expressions: str) -> None:
+    def __init__(self, *expressions: str, constants: Mapping[str, float] | None = None) -> None:
         self.axes: tuple[str, ...] = expressions
-        monomials = [parse(expression) for expression in expressions]
+        self.constants: dict[str, float] = dict(constants or {})
+        known.check(self.constants)
+        reduced = [self.reduce(expression) for expression in expressions]
+        monomials = [monomial for monomial, _ in reduced]
+        # Logarithms of the constants that multiply the axes.
+        self.shifts: npt.NDArray[np.float64] = np.array([log for _, log in reduced], np.float64)
         self.factors: tuple[Factor, ...] = _factors(expressions, monomials)
         self.names: tuple[str, ...] = tuple(factor.name for factor in self.factors)
         matrix = [[m.get(f, Fraction(0)) for f in self.factors] for m in monomials]
@@ -62,7 +76,7 @@ class Coordinates:
         *,
         normalized: bool = True,
         lr: str = "lr",
-        momentum: str | None = "momentum",
+        momentum: str | None = theory.USUAL,
         weight_decay: str | None = "weight_decay",
         batch_size: str | None = None,
         decoupled: bool = False,
@@ -74,9 +88,12 @@ class Coordinates:
             normalized: Whether the weights are followed by a normalisation, so that the loss does
                 not depend on their scale. If not, weight decay does not multiply the rate.
             lr, momentum, weight_decay, batch_size: The study's names for these parameters; None
-                for one that is not searched (nor an axis then).
+                for one that is not searched (nor an axis then). Left out, `momentum` is searched
+                for the optimizers whose step it lengthens, SGD's and LARS, and not for the others.
             decoupled: Whether weights decay by λα a step whatever the optimizer, as in AdamW.
         """
+        if momentum == theory.USUAL:
+            momentum = theory.usual_momentum(optimizer)
         return cls(
             *theory.expressions(
                 optimizer,
@@ -89,6 +106,19 @@ class Coordinates:
             )
         )
 
+    def reduce(self, expression: str) -> tuple[Monomial, float]:
+        """A monomial in the searched parameters, and the logarithm of its constant.
+
+        Raises UserError for an expression that is no monomial, or in which nothing is searched.
+        """
+        monomial, logarithm = known.take_out(parse(expression), self.constants)
+        if not monomial:
+            raise UserError(
+                f"The coordinate {expression!r} is a constant: nothing that is searched is left in "
+                "it. Leave it out."
+            )
+        return monomial, logarithm
+
     def from_raw(self, params: Mapping[str, float]) -> dict[str, float]:
         """Coordinates of raw parameters; parameters that no axis names are passed through.
 
@@ -99,7 +129,10 @@ class Coordinates:
             f: _positive(str(f), f.value(float(params[f.name])), f.name, params[f.name])
             for f in self.factors
         }
-        axes = {a: evaluate(m, values) for a, m in zip(self.axes, self._forward, strict=True)}
+        axes = {
+            axis: evaluate(monomial, values) * math.exp(shift)
+            for axis, monomial, shift in zip(self.axes, self._forward, self.shifts, strict=True)
+        }
         return axes | {name: v for name, v in params.items() if name not in self.names}
 
     def to_raw(self, point: Mapping[str, float]) -> dict[str, float]:
@@ -108,7 +141,10 @@ class Coordinates:
         Raises UserError where a coordinate is missing or not positive.
         """
         _require(self.axes, point, "coordinate")
-        values = {Factor(a): _positive(a, float(point[a]), a, point[a]) for a in self.axes}
+        values = {
+            Factor(axis): _positive(axis, float(point[axis]), axis, point[axis]) / math.exp(shift)
+            for axis, shift in zip(self.axes, self.shifts, strict=True)
+        }
         raw = {
             f.name: f.value(evaluate(m, values))
             for f, m in zip(self.factors, self._backward, strict=True)
@@ -116,10 +152,16 @@ class Coordinates:
         return raw | {name: v for name, v in point.items() if name not in self.axes}
 
     def __repr__(self) -> str:
-        return f"Coordinates({', '.join(map(repr, self.axes))})"
+        given = [*map(repr, self.axes)]
+        if self.constants:
+            given.append(f"constants={self.constants!r}")
+        return f"Coordinates({', '.join(given)})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Coordinates) and self.axes == other.axes
+        return isinstance(other, Coordinates) and (self.axes, self.constants) == (
+            other.axes,
+            other.constants,
+        )
 
     def __hash__(self) -> int:
         return hash(self.axes)
@@ -145,6 +187,12 @@ def _not_square(
     )
     if len(expressions) > len(factors):
         return UserError(f"{given}: one axis a parameter is needed. Leave out an axis.")
+    unknown = [f.name for f in factors if f.name in _USUALLY_KNOWN]
+    if unknown:
+        return UserError(
+            f"{given}: one axis a parameter is needed. If {unknown[0]!r} is not searched, give its "
+            f"value: constants={{{unknown[0]!r}: …}}."
+        )
     units = [[Fraction(int(f == g)) for g in factors] for f in factors]
     completed, added = list(matrix), []
     for f, unit in zip(factors, units, strict=True):

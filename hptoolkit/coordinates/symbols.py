@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SYMBOLS = {"lr": "λ", "momentum": "ρ", "weight_decay": "α", "batch_size": "N"}
+_SYMBOLS = {"lr": "λ", "momentum": "ρ", "weight_decay": "α", "batch_size": "N", "steps": "T"}
 
 
 def symbol(expression: str) -> str:
@@ -13,4 +13,4 @@ def symbol(expression: str) -> str:
     powers = {"**0.5": "^½", "**2": "²"}
     for power, short in powers.items():
         words = words.replace(power, short)
-    return re.sub(r"(?<=[λραN)²½])\*(?=[λραN(])", "", words).replace("1-", "1−")
+    return re.sub(r"(?<=[λραNT)²½])\*(?=[λραNT(])", "", words).replace("1-", "1−")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates import Coordinates, theory
 from hptoolkit.coordinates.batch_loss import batch_loss
 from hptoolkit.errors import UserError
 
@@ -156,7 +156,7 @@ def coordinates_for(
     *,
     loss: Callable[..., Tensor] | None = None,
     lr: str = "lr",
-    momentum: str | None = "momentum",
+    momentum: str | None = theory.USUAL,
     weight_decay: str | None = "weight_decay",
     batch_size: str | None = None,
 ) -> tuple[Coordinates, Symmetry]:

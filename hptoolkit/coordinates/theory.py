@@ -125,6 +125,17 @@ FACTS: dict[str, Facts] = {
 # Those that theory gives coordinates for.
 OPTIMIZERS: dict[str, Family] = {n: facts.family for n, facts in FACTS.items() if facts.family}
 
+# Of `momentum`: see `usual_momentum`.
+USUAL = "the usual"
+
+
+def usual_momentum(optimizer: str) -> str | None:
+    """The name "momentum" where it lengthens the step, so that studies search it; None elsewhere.
+
+    Raises UserError for an unknown optimizer.
+    """
+    return "momentum" if _family(optimizer) in ("sgd", "lars") else None
+
 
 def expressions(
     optimizer: str,
@@ -142,9 +153,7 @@ def expressions(
     and changes nothing else. `decoupled`: whether weights decay by λα a step whatever the
     optimizer. Raises UserError for an unknown optimizer.
     """
-    if optimizer not in OPTIMIZERS:
-        raise UserError(f"Unknown optimizer {optimizer!r}: {nearest(optimizer, OPTIMIZERS)}.")
-    family = OPTIMIZERS[optimizer]
+    family = _family(optimizer)
     if decoupled and family == "adaptive":
         family = "decoupled"
     accumulates = family in ("sgd", "lars")
@@ -170,6 +179,55 @@ def expressions(
     if batch_size is not None:
         axes.append(batch_size)
     return tuple(axes)
+
+
+def push(optimizer: str, *, lr: str = "lr", momentum: str | None = "momentum") -> str:
+    """The total step that one gradient causes, as a monomial: λ/(1−ρ), or λ where it is bounded.
+
+    Raises UserError for an unknown optimizer.
+    """
+    accumulates = _family(optimizer) in ("sgd", "lars")
+    return f"{lr}/(1-{momentum})" if accumulates and momentum is not None else lr
+
+
+def horizon(
+    optimizer: str,
+    *,
+    lr: str = "lr",
+    momentum: str | None = "momentum",
+    weight_decay: str = "weight_decay",
+    decoupled: bool = False,
+) -> str | None:
+    """How often a run's weights are forgotten by decay, H, as a monomial with the run's `steps`.
+
+    T·λα/(1−ρ) for SGD, T·λα for decoupled decay, T·(λ²α)^⅔ for L2 in an adaptive optimizer: the
+    gradient of weights w of irrelevant scale is as 1/‖w‖, so that they are forgotten by λα‖w‖ a
+    step, and steps as long as λ balance that where ‖w‖³ ∝ λ/α. None for LARS and LAMB, whose steps
+    follow the weights.
+
+    Args:
+        optimizer: Its name.
+        lr, momentum, weight_decay: The study's names; None for an optimizer without momentum.
+        decoupled: Whether weights decay by λα a step whatever the optimizer.
+
+    Raises:
+        UserError: The optimizer is unknown.
+    """
+    family = _family(optimizer)
+    if family in ("lars", "lamb"):
+        return None
+    if decoupled or family == "decoupled":
+        return f"{lr}*{weight_decay}*steps"
+    if family == "adaptive":
+        return f"{lr}**(4/3)*{weight_decay}**(2/3)*steps"
+    below = "" if momentum is None else f"/(1-{momentum})"
+    return f"{lr}*{weight_decay}*steps{below}"
+
+
+def _family(optimizer: str) -> Family:
+    if optimizer not in OPTIMIZERS:
+        raise UserError(f"Unknown optimizer {optimizer!r}: {nearest(optimizer, OPTIMIZERS)}.")
+    return OPTIMIZERS[optimizer]
 
 
 def _quotient(numerator: list[str], denominator: list[str]) -> str:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from hptoolkit.attributes import SYMMETRY
 from hptoolkit.config import default_study
+from hptoolkit.config.axes import axes_for, decay_acts, warning
 from hptoolkit.config.definition import StudyDefinition
 from hptoolkit.config.load import load_study, split_axes
+from hptoolkit.config.start import default_kind, from_theory
 from hptoolkit.coordinates import Coordinates
 from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.coordinates.theory import FACTS, OPTIMIZERS, state_floats
-from hptoolkit.errors import UserError
 from hptoolkit.execution import known_symmetry
 from hptoolkit.execution.objective import Objective, check_fits
 from hptoolkit.execution.problem import Problem
+from hptoolkit.execution.start import begin
 from hptoolkit.storage import DEFAULT
 from hptoolkit.training import data, set_up_device
 from hptoolkit.training.config import DataConfig
@@ -82,7 +84,7 @@ class TrainingProblem(Problem):
             f"{training.batch_size}",
             self.notes[0],
             *(f"search: {symbol(n)} {_range(d)}" for n, d in defined.distributions.items()),
-            f"start: {', '.join(f'{symbol(n)} = {v}' for n, v in defined.start.items())}",
+            f"start: {_values(defined.start) or 'the middle of the region'}",
         ]
         return "\n".join(lines)
 
@@ -102,11 +104,12 @@ def prepare(
     overrides: Iterable[str],
     changes: Mapping[str, Any],
     coordinates: str | None,
-    start: str,
+    start: str | None,
     data_dir: str | None,
     device: str,
     checkpoints: Path | None = None,
     address: str = DEFAULT,
+    stored: Callable[[StudyDefinition], Mapping[str, Any] | None] = lambda defined: None,
 ) -> TrainingProblem:
     """The training of the definition that a command line names. Raises UserError for bad input.
 
@@ -114,10 +117,11 @@ def prepare(
         name: The definition's; None for the one that suits this machine.
         overrides, changes: Fields of it, see `load_study`.
         coordinates: Its axes, comma-separated; "auto" for theory's; None for its own.
-        start: "file" for its own, "lr-range" for where a range test says.
+        start: One of `config.start.KINDS`; None for its own, or theory's where it names none.
         data_dir, checkpoints: See `TrainingProblem`.
         device: As for `--device`.
         address: The storage, which may know the network's symmetry.
+        stored: See `hptoolkit.execution.start.begin`.
     """
     why = ""
     if name is None:
@@ -125,27 +129,25 @@ def prepare(
     defined = load_study(name, overrides, **changes)
     if coordinates not in (None, "auto"):
         defined = defined.over(split_axes(str(coordinates)))
-        defined.region()
     split = load_split(defined.data, data_dir)
     chosen = set_up_device(device)
     check_fits(defined, split, chosen)
-    symmetry, attributes = None, {}
+    symmetry, attributes, acts = None, {}, True
     if coordinates == "auto":
         symmetry = known_symmetry.recall(defined, split, address) or symmetry_of(defined, split)
         attributes = {SYMMETRY: known_symmetry.as_attribute(symmetry, defined, split)}
-        defined = defined.over(axes_for(defined, normalized=symmetry.normalized))
-        defined.region()
+        acts = decay_acts(defined, len(split.train))
+        defined = defined.over(axes_for(defined, normalized=symmetry.normalized and acts))
+    defined = defined.with_constants(len(split.train))
     axes = ", ".join(map(symbol, defined.coordinates.axes)) or "every parameter its own"
     notes = [f"Axes: {axes}; {symmetry}." if symmetry else f"Axes: {axes}."]
-    if start == "lr-range":
-        from hptoolkit.execution.range_test import begin_at, measure
-
-        suggestion = measure(defined, split, chosen).suggestion
-        defined = begin_at(defined, suggestion)
-        notes.append(
-            f"Range test: λ from {suggestion.low:.2g} to {suggestion.high:.2g} suggested; the "
-            f"search starts at λ = {defined.start['lr']:g}."
-        )
+    if not acts:
+        notes.append("Weight decay has no time to act in so short a run: α is an axis alone.")
+    if wrong := warning(defined):
+        notes.append(wrong)
+    defined, begins = begin(defined, start, split, chosen, stored=stored)
+    notes += begins
+    defined.region()
     return TrainingProblem(defined, tuple(notes), data_dir, checkpoints, why, attributes=attributes)
 
 
@@ -172,26 +174,13 @@ def symmetry_of(defined: StudyDefinition, split: Split) -> Symmetry:
         return scale_invariance(network, (images.double() / 255, labels), seed=defined.seed)
 
 
-def axes_for(defined: StudyDefinition, *, normalized: bool) -> tuple[str, ...]:
-    """Theory's axes for the definition's optimizer and what it searches."""
-    optimizer = defined.training.optimizer
-    if optimizer not in OPTIMIZERS or "lr" not in defined.search_space:
-        raise UserError(
-            f"--coordinates auto knows no axes for the optimizer {optimizer!r} with "
-            f"{', '.join(defined.search_space)} searched: give them, comma-separated."
-        )
-    momentum, weight_decay, batch_size = (
-        role if role in defined.search_space else None
-        for role in ("momentum", "weight_decay", "batch_size")
-    )
-    return Coordinates.for_optimizer(
-        optimizer,
-        normalized=normalized,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        batch_size=batch_size,
-        decoupled=defined.training.decoupled_decay,
-    ).axes
+def with_default_start(defined: StudyDefinition, data_dir: str | None) -> StudyDefinition:
+    """The definition with its constants, and theory's start where it names none."""
+    images = len(load_split(defined.data, data_dir).train)
+    defined = defined.with_constants(images)
+    if default_kind(defined) == "theory":
+        defined, _ = from_theory(defined, images)
+    return defined
 
 
 @cache
@@ -205,6 +194,10 @@ def _invariant(optimizer: str) -> str:
     if optimizer not in OPTIMIZERS:
         return "lr"
     return Coordinates.for_optimizer(optimizer, momentum=None).axes[0]
+
+
+def _values(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{symbol(name)} = {value}" for name, value in params.items())
 
 
 def _range(distribution: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
@@ -20,6 +20,7 @@ from hptoolkit.config.definition import OwnObjective
 from hptoolkit.config.load import former_objective_name, objective_name, stored_definition
 from hptoolkit.config.schema import Search
 from hptoolkit.errors import UserError
+from hptoolkit.execution import studies
 from hptoolkit.optuna_internals import storage_of, study_id_of
 from hptoolkit.samplers import CoordinateSampler
 from hptoolkit.storage.identity import study_uid
@@ -57,7 +58,7 @@ def open_study(
     storage = storages.connect(address)
     with storages.usable(address):
         names = optuna.get_all_study_names(storage)
-        ending = f"{kind}{'-raw' if raw else ''}"
+        ending = _ending(kind, raw=raw)
         base = f"{defined.name}-{ending}"
         found = None if fresh else storages.latest(base, names)
         if found is None and not fresh and isinstance(defined, OwnObjective):
@@ -101,6 +102,25 @@ def _formerly_named(
     if kept is None or kept.get("objective") != defined.objective:
         return None, defined
     return found, defined.model_copy(update={"name": former})
+
+
+def stored_start(
+    defined: Search, kind: str, address: str, *, raw: bool
+) -> Mapping[str, Any] | None:
+    """Where the stored study that a definition would continue began; None if there is none."""
+    found = storages.latest(f"{defined.name}-{_ending(kind, raw=raw)}", studies.names(address))
+    if found is None:
+        return None
+    kept = read(studies.load(address, found).user_attrs, DEFINITION, dict)
+    try:
+        before = stored_definition(kept or {})
+    except ValidationError:
+        return None  # opening it says what is wrong
+    return before.start or None
+
+
+def _ending(kind: str, *, raw: bool) -> str:
+    return f"{kind}{'-raw' if raw else ''}"
 
 
 def _check_same(stored: Study, defined: Search, kind: str) -> None:

@@ -15,7 +15,7 @@ from hptoolkit.coordinates.batch_loss import batch_loss
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.training import TrainingConfig
 from hptoolkit.training.config import Optimizer as Names
-from hptoolkit.training.lr_range import RangeTest, Step, measure
+from hptoolkit.training.lr_range import RAMP_SEED, RangeTest, Step, measure
 from hptoolkit.training.optimizers import AnyOptimizer, build
 
 Parameters = Iterable[nn.Parameter]
@@ -32,6 +32,7 @@ def range_test(
     highest: float = 100.0,
     steps: int = 200,
     factor: float = 10.0,
+    ramps: int = 5,
     seed: int = 0,
     device: str | torch.device | None = None,
 ) -> RangeTest:
@@ -41,7 +42,7 @@ def range_test(
         test.suggestion.high  # a peak to begin at
         print(test)
 
-    Ends early when the loss explodes. Neither the model nor the global random numbers change.
+    A ramp ends early when the loss explodes. Neither the model nor the random numbers change.
 
     Args:
         model: Any module.
@@ -53,7 +54,8 @@ def range_test(
         batch_size: Of tensors; a DataLoader has its own.
         lowest, highest, steps: The rates: how far, in how many steps.
         factor: The upper bound suggested over the lower one.
-        seed: Of the batches, and of what is random in the model.
+        ramps: How many; those after the first are short, see `training.lr_range`.
+        seed: Of the batches, and of what is random in the model; each ramp has its own.
         device: Where to train; None: where the model is.
 
     Returns:
@@ -70,8 +72,8 @@ def range_test(
     place = torch.device(device) if device is not None else first.device
     own_loss = batch_loss(loss)
 
-    def begin() -> Step:
-        torch.manual_seed(seed)
+    def begin(ramp: int) -> Step:
+        torch.manual_seed(seed + RAMP_SEED * ramp)
         twin = copy.deepcopy(model).to(place).train()
         made = _optimizer(optimizer, twin)
         peaks = [float(group["lr"]) for group in made.param_groups]
@@ -99,7 +101,9 @@ def range_test(
         return step
 
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        return measure(begin, lowest=lowest, highest=highest, steps=steps, factor=factor)
+        return measure(
+            begin, lowest=lowest, highest=highest, steps=steps, factor=factor, ramps=ramps
+        )
 
 
 def _optimizer(

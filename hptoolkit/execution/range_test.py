@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from hptoolkit.config.definition import StudyDefinition
-from hptoolkit.coordinates import Coordinates
+from hptoolkit.coordinates import Coordinates, theory
 from hptoolkit.errors import UserError
 from hptoolkit.training.data import Split
 from hptoolkit.training.lr_range import RangeTest, Suggestion, range_test
@@ -19,13 +19,26 @@ def measure(
     steps: int = 200,
     lowest: float = 1e-7,
     highest: float = 100.0,
+    ramps: int = 5,
 ) -> RangeTest:
     """The range test of a definition at its start. Raises UserError if the loss fell nowhere."""
     model, training = defined.configure(defined.start)
     return range_test(
         training, split, model=model, seed=defined.seed, device=device,
-        steps=steps, lowest=lowest, highest=highest,
+        steps=steps, lowest=lowest, highest=highest, ramps=ramps,
     )  # fmt: skip
+
+
+def push_of(defined: StudyDefinition, test: RangeTest) -> float:
+    """The total step of a gradient at the suggested rate: λ/(1−ρ), with the test's own ρ, or λ."""
+    _, training = defined.configure(defined.start)
+    uses = theory.FACTS[training.optimizer].hyperparameters
+    coordinate = Coordinates(
+        theory.push(training.optimizer, momentum="momentum" if "momentum" in uses else None),
+        constants={"momentum": training.momentum},
+    )
+    (push,) = coordinate.from_raw({"lr": test.suggestion.high}).values()
+    return push
 
 
 def begin_at(defined: StudyDefinition, suggestion: Suggestion) -> StudyDefinition:
@@ -39,7 +52,7 @@ def begin_at(defined: StudyDefinition, suggestion: Suggestion) -> StudyDefinitio
         raise UserError("--start lr-range needs a study that searches 'lr': this one does not.")
     high, low = float(f"{suggestion.high:.2g}"), float(f"{suggestion.low:.2g}")
     start = {**defined.start, "lr": high}
-    coordinates = Coordinates(*(defined.coordinates.axes or ("lr",)))
+    coordinates = defined.system if defined.coordinates.axes else Coordinates("lr")
     others = {n: start[n] for n in coordinates.names if n in start}
     missing = [n for n in coordinates.names if n not in others]
     if missing:

@@ -15,12 +15,13 @@ from typing import Any
 
 from optuna.trial import Trial
 
+from hptoolkit.config import start as starts
 from hptoolkit.config.definition import OwnObjective
 from hptoolkit.config.load import load_function, split_axes
-from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.execution.problem import Problem
 from hptoolkit.execution.siblings import find_beside, is_taken
+from hptoolkit.execution.start import theory_line
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def prepare(
     overrides: Iterable[str],
     changes: Mapping[str, Any],
     coordinates: str | None,
-    start: str,
+    start: str | None,
 ) -> FunctionProblem:
     """The problem of `module:function`; the arguments are those of `builtin_study.prepare`.
 
@@ -61,7 +62,7 @@ def prepare(
     """
     if name is not None:
         raise UserError(f"Either a study ({name}) or --objective can be given, not both.")
-    if start != "file":
+    if start == "lr-range":
         raise UserError("--start lr-range needs the built-in objective: give --set start.lr=…")
     if coordinates == "auto":
         raise UserError(
@@ -72,13 +73,20 @@ def prepare(
     defined = load_function(objective, overrides, **changes)
     if coordinates is not None:
         defined = defined.over(split_axes(coordinates))
-    return of_definition(defined)
+    problem = of_definition(defined)
+    kind = start or starts.own_default_kind(defined)
+    if kind == "theory":
+        defined, place = starts.own_from_theory(defined)
+        return FunctionProblem(defined, (theory_line(defined.optimizer, place),))
+    if kind == "page":
+        return FunctionProblem(starts.own_from_page(defined), ())
+    return problem
 
 
 def of_definition(defined: OwnObjective) -> FunctionProblem:
     """The problem of a definition as it is. Raises UserError as `resolve` and `Coordinates` do."""
     resolve(defined.objective)
-    Coordinates(*defined.coordinates.axes)
+    _ = defined.system  # refuses axes that are none
     return FunctionProblem(defined, ())
 
 

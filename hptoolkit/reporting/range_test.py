@@ -14,7 +14,7 @@ def draw(test: RangeTest, name: str, path: Path) -> None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    figure.add_scatter(x=test.lrs, y=test.losses, mode="markers", name="loss of a batch",
+    figure.add_scatter(x=test.lrs, y=test.losses, mode="markers", name="a batch of the first ramp",
                        marker={"size": 4, "opacity": 0.5})  # fmt: skip
     figure.add_scatter(x=test.lrs, y=test.smoothed, mode="lines", name="smoothed")
     marks = {
@@ -22,6 +22,8 @@ def draw(test: RangeTest, name: str, path: Path) -> None:
         "suggested maximum": test.suggestion.high,
         "lowest loss": test.suggestion.minimum,
     }
+    low, high = (test.suggestion.high * test.suggestion.uncertainty**sign for sign in (-1, 1))
+    figure.add_vrect(x0=low, x1=high, opacity=0.15, line_width=0, fillcolor="gray")
     for mark, lr in marks.items():
         figure.add_vline(x=lr, line_dash="dot")
         # Unlike a line, a text stands at the logarithm on a logarithmic axis.
@@ -30,7 +32,7 @@ def draw(test: RangeTest, name: str, path: Path) -> None:
             xanchor="left", yanchor="top",
         )  # fmt: skip
     figure.update_layout(
-        title=f"Range test of {name}: the maximum lies below the lowest loss, where it still falls",
+        title=f"Range test of {name}: the maximum is twice where the loss has made half its fall",
         xaxis={"type": "log", "title": "learning rate λ", "exponentformat": "power"},
         yaxis={"title": "training loss (nats)", "range": [0, 1.3 * test.losses[0]]},
         template="plotly_white",

@@ -21,13 +21,22 @@ from hptoolkit.errors import UserError
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of the search: a coordinate, or a parameter that no coordinate names."""
+    """One axis of the search: a coordinate, or a parameter that no coordinate names.
+
+    `low` and `high` are positions; `step` is the spacing of the values a linear parameter can take,
+    `shift` the logarithm of the constants in a coordinate, which positions leave out.
+    """
 
     name: str
     kind: Literal["log", "linear", "categorical"]
     low: float
     high: float
-    step: float | None = None  # spacing of the values a linear parameter can take
+    step: float | None = None
+    shift: float = 0.0
+
+    def value(self, position: float) -> float:
+        """The coordinate or the parameter's value at a position."""
+        return math.exp(position + self.shift) if self.kind == "log" else position
 
 
 def own_axis(name: str, distribution: BaseDistribution) -> Axis:

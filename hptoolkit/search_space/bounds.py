@@ -51,7 +51,9 @@ def cut_axes(axes: list[Axis], box: Mapping[str, tuple[float, float]]) -> tuple[
         if axis.name in box:
             least, largest = box[axis.name]
             check_bounds(axis.name, least, largest, logarithmic=axis.kind == "log")
-            ends = (math.log(least), math.log(largest)) if axis.kind == "log" else (least, largest)
+            ends = (least, largest)
+            if axis.kind == "log":
+                ends = (math.log(least) - axis.shift, math.log(largest) - axis.shift)
             low, high = max(axis.low, ends[0]), min(axis.high, ends[1])
             if low > high:
                 raise UserError(

@@ -1,8 +1,9 @@
 """The region searched: a box of raw parameters, cut with a box of coordinates.
 
-A *position* z has one number an axis: the natural logarithm of a coordinate (and of a parameter
-that the coordinates do not name, if its distribution is logarithmic), the value of a linear
-parameter, the index of a categorical choice. In the named coordinates the raw box is a polytope,
+A *position* z has one number an axis: the natural logarithm of a coordinate, constants in it apart
+(and of a parameter that the coordinates do not name, if its distribution is logarithmic), the value
+of a linear parameter, the index of a categorical choice. In the named coordinates the raw box is a
+polytope,
 
     low ≤ A⁻¹ z ≤ high        (logarithms of the factors),
 
@@ -20,7 +21,6 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from hptoolkit.coordinates import Coordinates
-from hptoolkit.coordinates.monomial import parse
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.search_space import chebyshev
 from hptoolkit.search_space.axis import (
@@ -65,6 +65,11 @@ class Region:
         missing = [name for name in coordinates.names if name not in search_space]
         if missing:
             raise lacking(coordinates, missing, search_space)
+        if searched := [name for name in coordinates.constants if name in search_space]:
+            raise UserError(
+                f"{', '.join(searched)} is given as a constant of the coordinates, but the search "
+                "space has it: leave out one of the two."
+            )
         self.coordinates = coordinates
         own = [name for name in search_space if name not in self.coordinates.names]
         self._own = own
@@ -72,8 +77,10 @@ class Region:
         named = len(self.coordinates.axes)
         spans = image_of_box(self.coordinates.matrix, low, high)
         axes = [
-            Axis(name, "log", *span)
-            for name, span in zip(self.coordinates.axes, spans, strict=True)
+            Axis(name, "log", *span, shift=float(shift))
+            for name, span, shift in zip(
+                self.coordinates.axes, spans, self.coordinates.shifts, strict=True
+            )
         ] + [own_axis(name, search_space[name]) for name in own]
         names = [axis.name for axis in axes]
         on_axes = {name: ends for name, ends in (box or {}).items() if name in names}
@@ -132,7 +139,8 @@ class Region:
         """The position of raw parameters. Raises UserError where one has no place on its axis."""
         named = {name: float(params[name]) for name in self.coordinates.names}
         point = self.coordinates.from_raw(named)
-        position = [math.log(point[axis]) for axis in self.coordinates.axes]
+        logs = np.log([point[axis] for axis in self.coordinates.axes])
+        position = [float(z) for z in logs - self.coordinates.shifts]
         for name in self._own:
             position.append(to_axis(self.search_space[name], params[name]))
         return np.array(position, dtype=np.float64)
@@ -176,11 +184,10 @@ class Region:
         position = self.encode(params)
         for axis, z in zip(self.axes, position, strict=True):
             if not axis.low - TOLERANCE <= z <= axis.high + TOLERANCE:
-                unit = math.exp if axis.kind == "log" else float
+                there, low, high = (axis.value(place) for place in (z, axis.low, axis.high))
                 raise UserError(
-                    f"The start lies outside the region: {axis.name} is {unit(z):.4g} there, "
-                    f"allowed are {unit(axis.low):.4g} to {unit(axis.high):.4g}. Move the start "
-                    "or widen the region."
+                    f"The start lies outside the region: {axis.name} is {there:.4g} there, "
+                    f"allowed are {low:.4g} to {high:.4g}. Move the start or widen the region."
                 )
         if not self.contains(position):
             raise UserError(
@@ -195,9 +202,10 @@ class Region:
         """Rows of G and their lower and upper bounds, for bounds on monomials that are no axes."""
         self._across = list(across)
         factors = self.coordinates.factors
-        rows = np.zeros((len(across), len(self.axes)))
+        rows, shifts = np.zeros((len(across), len(self.axes))), []
         for row, (name, (least, largest)) in zip(rows, across.items(), strict=True):
-            exponents = parse(name)
+            exponents, shift = self.coordinates.reduce(name)
+            shifts.append(shift)
             if any(factor not in factors for factor in exponents):
                 raise UserError(
                     f"Bounds are given for {name!r}, which is no axis: {nearest(name, axes)}."
@@ -206,6 +214,7 @@ class Region:
             powers = np.array([float(exponents.get(factor, 0)) for factor in factors])
             row[: len(factors)] = powers @ self.coordinates.inverse
         ends = np.log(np.array(list(across.values())).reshape(-1, 2))
+        ends -= np.array(shifts).reshape(-1, 1)
         return rows, ends[:, 0], ends[:, 1]
 
     def _find_middle(self, low: Array, high: Array) -> Array:

@@ -1,13 +1,19 @@
-"""The learning-rate range test: one short run in which the rate rises until the loss explodes.
+"""The learning-rate range test: short ramps in which the rate rises until the loss explodes.
 
 Sources: L. Smith, Cyclical learning rates for training neural networks, 2017, section 3.3; for the
 bounds B. Morris, Mastering the learning rate. The upper bound lies below the rate of the lowest
 loss, where the loss "is still decreasing with some gusto", the lower one a factor of 3 to 10 below
-that. Slopes are taken against log lr: against lr itself they would favour the smallest rates.
+that.
+
+Where a ramp's loss is steepest or lowest is a matter of luck; where it has made half its fall is
+less so (benchmarks/range_test.py). The upper bound is twice the rate of half the fall, its median
+over several ramps of other seeds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,27 +31,35 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Step = Callable[[float], torch.Tensor]
 
 BANDWIDTH = 0.15  # of the smoothing, in decades of the learning rate
-GUSTO = 0.5  # the share of the steepest slope that the upper bound still has
-MARGIN = 2.0  # the least factor between the upper bound and the rate of the lowest loss
+HEADROOM = 2.0  # the upper bound over the rate at which half the fall is made
+BEFORE = 2.0  # decades below that rate where the ramps after the first begin
 CHECK_EVERY = 10  # steps between looks at the loss, each of which waits for the device
 EXPLODED = 4.0  # times the lowest smoothed loss
+RAMP_SEED = 1_000_003  # how far the seeds of two ramps lie apart
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Learning rates read off a range test; `low` to `high` are the bounds suggested."""
+    """Learning rates read off a range test; `low` to `high` are the bounds suggested.
+
+    `steepest`, `minimum`: where the loss falls fastest against log lr, and where it is lowest.
+    `uncertainty`: the standard error of `high`, as a factor; 1 where a single ramp tells none.
+    """
 
     low: float
     high: float
     steepest: float
     minimum: float
+    uncertainty: float = 1.0
 
 
 @dataclass(frozen=True, repr=False)
 class RangeTest:
-    """`losses` at each of `lrs`, one a step; `smoothed` and `slopes` (a decade) of the same length.
+    """The first ramp, which covers the whole range, and what all of them suggest.
 
-    `exploded`: whether the loss did before the highest rate was reached.
+    `losses` at each of `lrs`, one a step; `smoothed` and `slopes` (a decade) of the same length.
+    `exploded`: whether the loss did before the highest rate was reached. `highs`: the upper bound
+    by each ramp alone. `steps`: of all ramps together.
     """
 
     lrs: tuple[float, ...]
@@ -54,13 +68,16 @@ class RangeTest:
     slopes: tuple[float, ...]
     exploded: bool
     suggestion: Suggestion
+    highs: tuple[float, ...]
+    steps: int
 
     def __repr__(self) -> str:
         """What it suggests: not hundreds of losses."""
         bounds = self.suggestion
         return (
-            f"Range test of {len(self.lrs)} steps: a peak learning rate of {bounds.high:.2g} at "
-            f"most and {bounds.low:.2g} at least (the loss is lowest at {bounds.minimum:.2g})."
+            f"Range test of {self.steps} steps in {len(self.highs)} ramps: a peak learning rate of "
+            f"{bounds.high:.2g} at most (to within a factor of {bounds.uncertainty:.2g}) and "
+            f"{bounds.low:.2g} at least (the loss is lowest at {bounds.minimum:.2g})."
         )
 
 
@@ -75,17 +92,20 @@ def range_test(
     highest: float = 100.0,
     steps: int = 200,
     factor: float = 10.0,
+    ramps: int = 5,
 ) -> RangeTest:
     """Train while the rate rises from `lowest` to `highest` by a constant ratio in `steps` steps.
 
-    Ends early when the loss explodes. Data, model, seed and device as for `train`; nothing given is
-    changed. `config` decides the rest, its epochs and schedule apart; `factor` is high/low of the
-    suggestion. Raises UserError for bad input, or if the loss fell nowhere.
+    A ramp ends early when the loss explodes. Those after the first have seeds of their own and
+    begin two decades below where the loss begins to fall, so that they are short. Data, model, seed
+    and device as for `train`; nothing given is changed. `config` decides the rest, its epochs and
+    schedule apart; `factor` is high/low of the suggestion. Raises UserError for bad input, or if
+    the loss of the first ramp fell nowhere.
     """
     device = torch.device(device)
 
-    def begin() -> Step:
-        trainer = prepare(config, data, model, seed, device)
+    def begin(ramp: int) -> Step:
+        trainer = prepare(config, data, model, _other(seed, ramp), device)
         batches: list[torch.Tensor] = []
 
         def step(lr: float) -> torch.Tensor:
@@ -96,25 +116,88 @@ def range_test(
         return step
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        return measure(begin, lowest=lowest, highest=highest, steps=steps, factor=factor)
+        return measure(
+            begin, lowest=lowest, highest=highest, steps=steps, factor=factor, ramps=ramps
+        )
 
 
 def measure(
-    begin: Callable[[], Step], *, lowest: float, highest: float, steps: int, factor: float
+    begin: Callable[[int], Step],
+    *,
+    lowest: float,
+    highest: float,
+    steps: int,
+    factor: float,
+    ramps: int,
 ) -> RangeTest:
     """The range test of any training. Arguments and errors are those of `range_test`.
 
-    `begin` starts it: what it returns takes a step at a rate and gives the loss () before it,
-    detached. Random numbers are the caller's to keep.
+    `begin` starts a ramp, of which the first is 0: what it returns takes a step at a rate and gives
+    the loss () before it, detached. Random numbers are the caller's to keep.
     """
     if not 0 < lowest < highest < math.inf:
         raise UserError(
             f"the range of learning rates must rise from above 0, got {lowest:g} to {highest:g}"
         )
-    if steps < 20 or factor <= 1:
-        raise UserError(f"20 steps and a factor above 1 are needed, got {steps} and {factor:g}")
+    if steps < 20 or factor <= 1 or ramps < 1:
+        raise UserError(
+            f"20 steps, a factor above 1 and a ramp are needed, got {steps}, {factor:g} and {ramps}"
+        )
     lrs = np.geomspace(lowest, highest, steps)
-    step = begin()
+    losses, exploded = _ramp(begin(0), lrs)
+    if len(losses) < CHECK_EVERY:
+        raise UserError(f"the loss exploded at once: start below a learning rate of {lowest:g}")
+    used = lrs[: len(losses)]
+    found, total = [suggest(used, losses, factor)], len(losses)
+    begins = int(np.searchsorted(lrs, found[0].high / HEADROOM / 10**BEFORE))
+    for ramp in range(1, ramps):
+        shorter, _ = _ramp(begin(ramp), lrs[begins:])
+        total += len(shorter)
+        if len(shorter) >= CHECK_EVERY:
+            with contextlib.suppress(UserError):  # a ramp whose loss fell nowhere tells nothing
+                found.append(suggest(lrs[begins : begins + len(shorter)], shorter, factor))
+    smoothed, slopes = smooth(used, losses)
+    return RangeTest(
+        lrs=tuple(used.tolist()),
+        losses=tuple(losses.tolist()),
+        smoothed=tuple(smoothed.tolist()),
+        slopes=tuple(slopes.tolist()),
+        exploded=exploded,
+        suggestion=combine(found, factor),
+        highs=tuple(each.high for each in found),
+        steps=total,
+    )
+
+
+def combine(found: Sequence[Suggestion], factor: float = 10.0) -> Suggestion:
+    """The medians of several ramps' suggestions, and the standard error of the upper bound."""
+
+    def median(values: list[float]) -> float:
+        return float(np.exp(np.median(np.log(values))))
+
+    highs = [each.high for each in found]
+    high = median(highs)
+    error = 0.0
+    if len(highs) > 1:
+        # Of a median of normal values: √(π/2) times that of their mean.
+        error = math.sqrt(math.pi / 2) * float(np.std(np.log(highs), ddof=1)) / len(highs) ** 0.5
+    return Suggestion(
+        low=high / factor,
+        high=high,
+        steepest=median([each.steepest for each in found]),
+        minimum=median([each.minimum for each in found]),
+        uncertainty=math.exp(error),
+    )
+
+
+def _other(seed: int | Seeds, ramp: int) -> Seeds:
+    """The seeds of a ramp: each of the given ones for the first, far from it for the others."""
+    given = seed if isinstance(seed, Seeds) else Seeds.same(seed)
+    return Seeds(*(part + RAMP_SEED * ramp for part in dataclasses.astuple(given)))
+
+
+def _ramp(step: Step, lrs: Floats) -> tuple[Floats, bool]:
+    """The loss at each rate up to where it explodes, and whether it does."""
     losses: list[float] = []
     pending: list[torch.Tensor] = []
     for lr in lrs.tolist():
@@ -127,19 +210,7 @@ def measure(
     if pending:
         losses += torch.stack(pending).tolist()
     end = _end(losses, lrs)
-    if end < CHECK_EVERY:
-        raise UserError(f"the loss exploded at once: start below a learning rate of {lowest:g}")
-    used, seen = lrs[:end], np.array(losses[:end])
-    suggestion = suggest(used, seen, factor)
-    smoothed, slopes = smooth(used, seen)
-    return RangeTest(
-        lrs=tuple(used.tolist()),
-        losses=tuple(seen.tolist()),
-        smoothed=tuple(smoothed.tolist()),
-        slopes=tuple(slopes.tolist()),
-        exploded=end < len(losses),
-        suggestion=suggestion,
-    )
+    return np.array(losses[:end]), end < len(losses)
 
 
 def suggest(
@@ -147,25 +218,31 @@ def suggest(
 ) -> Suggestion:
     """The bounds for learning rates `lrs` (rising) with finite `losses`, one each.
 
-    high: the largest rate, at most half that of the lowest loss, at which the loss still falls at
-    least half as fast against log lr as it does at its steepest up to there. low: high/factor.
-    UserError if the loss falls by no more than its own noise.
+    high: twice the rate at which the smoothed loss has made half of its fall, at most that of the
+    lowest loss. low: high/factor. UserError if the loss falls by no more than its own noise.
     """
     rates, values = np.asarray(lrs, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     smoothed, slopes = smooth(rates, values)
     lowest = int(np.argmin(smoothed))
-    before = slice(0, int(np.searchsorted(rates, rates[lowest] / MARGIN, side="right")))
-    falling = -slopes[before]
-    noise = float(np.std((values - smoothed)[: lowest + 1]))
-    fall = float(smoothed[: lowest + 1].max() - smoothed[lowest])
-    if falling.size == 0 or falling.max() <= 0 or fall <= 2 * noise:
+    before = smoothed[: lowest + 1]
+    noise = float(np.std(values[: lowest + 1] - before))
+    fall = float(before.max() - smoothed[lowest])
+    if lowest == 0 or fall <= 2 * noise:
         raise UserError(
             f"the loss fell nowhere between the learning rates {rates[0]:g} and {rates[-1]:g}: "
             f"take a wider range, more steps or a larger batch"
         )
-    high = float(rates[np.flatnonzero(falling >= GUSTO * falling.max())[-1]])
-    steepest = float(rates[np.argmax(falling)])
+    half = _crossing(rates, before, float(smoothed[lowest] + fall / 2))
+    high = min(HEADROOM * half, float(rates[lowest]))
+    steepest = float(rates[np.argmax(-slopes[: lowest + 1])])
     return Suggestion(high / factor, high, steepest, float(rates[lowest]))
+
+
+def _crossing(rates: Floats, values: Floats, level: float) -> float:
+    """The rate at which values, the lowest of which is the last, fall through a level for good."""
+    above = int(np.flatnonzero(values > level)[-1])
+    share = (values[above] - level) / (values[above] - values[above + 1])
+    return float(rates[above] * (rates[above + 1] / rates[above]) ** share)
 
 
 def smooth(lrs: Floats, losses: Floats) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from torch import nn
 from hptoolkit.errors import UserError
 from hptoolkit.training import ModelConfig, TrainingConfig, data
 from hptoolkit.training.config import DataConfig
-from hptoolkit.training.lr_range import range_test, smooth, suggest
+from hptoolkit.training.lr_range import Suggestion, combine, range_test, smooth, suggest
 
 LRS = np.geomspace(1e-6, 1.0, 241)
 SMALL = TrainingConfig(batch_size=48, flip=False, crop_padding=1, cutout=0)
@@ -29,11 +29,11 @@ def valley(lrs: Floats, centre: float = 1e-3, explosion: float = 3e-2) -> Floats
 
 
 def test_bounds_lie_where_the_loss_still_falls() -> None:
-    """The slope of the logistic fall is half its steepest at 0.25·ln(3 + √8) = 0.441 decades."""
+    """Half of the logistic fall is made at its centre, where it is steepest; twice that is high."""
     found = suggest(LRS, valley(LRS))
     assert found.steepest == pytest.approx(1e-3, rel=0.06)
-    assert found.high == pytest.approx(1e-3 * 10**0.441, rel=0.25)  # smoothing widens it a little
-    assert found.high <= found.minimum / 2
+    assert found.high == pytest.approx(2e-3, rel=0.06)
+    assert found.high < found.minimum
     assert found.low == pytest.approx(found.high / 10)
     assert suggest(LRS, valley(LRS), factor=3).low == pytest.approx(found.high / 3)
 
@@ -51,6 +51,21 @@ def test_noise_moves_the_bounds_by_less_than_a_factor_of_two() -> None:
     for seed in range(20):
         noise = np.random.default_rng(seed).normal(0, 0.05, len(LRS))
         assert 0.5 < suggest(LRS, valley(LRS) + noise).high / clean < 2
+
+
+def test_several_ramps_suggest_their_median_and_how_sure_it_is() -> None:
+    ramps = [Suggestion(high / 10, high, high / 2, 3 * high) for high in (0.1, 0.2, 0.8)]
+    found = combine(ramps)
+    assert (found.low, found.high, found.steepest) == pytest.approx((0.02, 0.2, 0.1))
+    # By hand: logarithms −1, 0, 2 octaves from the median, deviation 1.528; ·√(π/2)/√3 = 1.106.
+    assert found.uncertainty == pytest.approx(2**1.106, rel=1e-3)
+    assert combine(ramps[:1]).uncertainty == 1.0
+
+
+def test_a_spike_of_the_loss_does_not_move_the_bounds() -> None:
+    losses = valley(LRS)
+    losses[150] += 3.0
+    assert suggest(LRS, losses).high == pytest.approx(suggest(LRS, valley(LRS)).high, rel=0.2)
 
 
 def test_a_loss_that_falls_nowhere_is_refused() -> None:
@@ -75,6 +90,9 @@ def test_the_test_on_digits_brackets_a_rate_that_trains_well(digits: data.Split)
     found = range_test(SMALL, digits, model=ModelConfig(width=8), steps=150, seed=0)
     assert 0.02 < found.suggestion.low < found.suggestion.high < 5
     assert found.exploded
+    assert len(found.highs) == 5
+    assert len(found.lrs) < found.steps < 5 * len(found.lrs)  # the ramps after the first are short
+    assert 1.0 < found.suggestion.uncertainty < 2.0
     assert max(found.lrs) < 100
     assert len(found.lrs) == len(found.losses) == len(found.smoothed) == len(found.slopes)
     assert all(math.isfinite(loss) for loss in found.losses)
@@ -109,6 +127,7 @@ def test_the_configured_rate_and_schedule_do_not_matter(digits: data.Split) -> N
         {"highest": math.inf},
         {"steps": 5},
         {"factor": 1.0},
+        {"ramps": 0},
     ],
 )
 def test_bad_ranges_are_refused(digits: data.Split, fields: dict[str, Any]) -> None:

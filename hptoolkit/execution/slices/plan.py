@@ -14,7 +14,6 @@ from hptoolkit.attributes import SLICE, read
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.load import load_study, study_names
 from hptoolkit.config.schema import Search
-from hptoolkit.coordinates import Coordinates
 from hptoolkit.errors import UserError, nearest
 from hptoolkit.execution import studies
 from hptoolkit.execution.problem import Problem
@@ -68,10 +67,10 @@ def prepare(
         trials: The budget in total; None for the whole lattice.
         fresh: Whether to begin a new slice where one is stored.
     """
-    defined, source = _source(name, tuple(fields), address)
+    defined, source = _source(name, tuple(fields), address, data_dir)
     best = incumbent(source) if source else None
     space = _space(defined, source, best)
-    coordinates = Coordinates(*defined.coordinates.axes)
+    coordinates = defined.system
     names = pair(request)
     lattice.factors(names, coordinates, space)
     stored = None if fresh else _stored(defined, names, address)
@@ -100,7 +99,7 @@ def remember(chosen: Slice, study: Study) -> None:
 
 
 def _source(
-    name: str, fields: tuple[str, ...], address: str
+    name: str, fields: tuple[str, ...], address: str, data_dir: str | None
 ) -> tuple[StudyDefinition | OwnObjective, Study | None]:
     """The definition to run, and the study whose best configuration is the centre."""
     there = studies.names(address)
@@ -122,7 +121,9 @@ def _source(
         known = [*there, *study_names()]
         raise UserError(f"Neither a stored study nor a definition is {name!r}: "
                         f"{nearest(name, known)}.")  # fmt: skip
-    defined = load_study(name, fields)
+    from hptoolkit.execution.builtin_study import with_default_start
+
+    defined = with_default_start(load_study(name, fields), data_dir)
     return defined, studies.newest(address, defined.name)
 
 

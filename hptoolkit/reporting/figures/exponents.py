@@ -101,7 +101,7 @@ class Learned:
 def learn(study: Study, view: StudyView) -> Learned | str:
     """Fit the GP to a study's trials, whatever sampler made them; or why that cannot be."""
     coordinates = view.coordinates
-    mixed = bool(coordinates.axes) and len(parse(coordinates.axes[0])) > 1
+    mixed = bool(coordinates.axes) and len(coordinates.reduce(coordinates.axes[0])[0]) > 1
     if not mixed:
         return "The GP's exponents need a coordinate of several parameters, such as λ/(1−ρ)."
     if not FEWEST <= len(view.points) <= MOST:

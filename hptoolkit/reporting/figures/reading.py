@@ -94,8 +94,9 @@ def _coordinates(
     if not axes:
         told = (read_attribute(t.user_attrs, COORDINATES, dict) for t in trials)
         axes = tuple(next((c for c in told if c), ()))
+    constants = definition.constants if definition else {}
     try:
-        searched = Coordinates(*axes)
+        searched = Coordinates(*axes, constants=constants)
     except UserError:
         searched = Coordinates()
     mixed = any(np.count_nonzero(row) > 1 for row in searched.matrix)
