@@ -10,7 +10,7 @@ from optuna.study import Study
 
 from hptoolkit.attributes import COORDINATES, ERROR, HISTORY, PRUNED_REASON
 from hptoolkit.config.schema import Search
-from hptoolkit.reporting.formatting import symbol
+from hptoolkit.coordinates.symbols import symbol
 
 if TYPE_CHECKING:
     from hptoolkit.reporting.figures import Album

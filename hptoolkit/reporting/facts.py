@@ -15,8 +15,9 @@ from hptoolkit.config.compare import changed_fields
 from hptoolkit.config.definition import OwnObjective, StudyDefinition
 from hptoolkit.config.load import load_study
 from hptoolkit.config.schema import Search
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.errors import UserError, command
-from hptoolkit.reporting.formatting import duration, symbol
+from hptoolkit.reporting.formatting import duration
 
 _PACKAGES = ("hptoolkit", "optuna", "torch", "scikit-learn", "botorch", "numpy")
 

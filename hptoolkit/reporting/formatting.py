@@ -1,10 +1,10 @@
-"""How parameters, axes and numbers are written for people: λ, ρ, α, N and λα/(1−ρ)."""
+"""How labels, numbers, metrics and times are written for people."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hptoolkit.coordinates.symbols import symbol as symbol
+from hptoolkit.coordinates.symbols import symbol
 
 _LABELS = {
     "lr": "learning rate λ",

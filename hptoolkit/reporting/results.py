@@ -10,9 +10,10 @@ from optuna.study import Study
 
 from hptoolkit.attributes import COORDINATES, GP_REPORT, SAMPLER, read
 from hptoolkit.config.schema import Search
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.errors import UserError, command, program
 from hptoolkit.execution.worker import used
-from hptoolkit.reporting.formatting import metric, number, symbol
+from hptoolkit.reporting.formatting import metric, number
 from hptoolkit.samplers import (
     CoordinateDescentSampler,
     CoordinateSampler,

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hptoolkit.attributes import AT_CHANCE, COORDINATES, ERROR, OWNER, PRUNED_REASON, read
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.columns import Column, Layout, fit
-from hptoolkit.reporting.formatting import duration, metric, number, symbol
+from hptoolkit.reporting.formatting import duration, metric, number
 from hptoolkit.samplers.incumbent import Standings
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.figure import GREY, LIGHT, VERMILION, Figure, blank, brief
 from hptoolkit.reporting.figures.view import StudyView
-from hptoolkit.reporting.formatting import number, symbol
+from hptoolkit.reporting.formatting import number
 
 # Near an end: within this factor of it on a logarithmic axis, within this share on a linear one.
 NEAR_FACTOR, NEAR_SHARE = 2.0, 0.05

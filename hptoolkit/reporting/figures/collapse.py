@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.axes_pair import Pair, pairs
 from hptoolkit.reporting.figures.exponents import Learned
 from hptoolkit.reporting.figures.figure import BAND, Figure, axis, blank, brief, frame, outside
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.variance import FEWEST, explained
 from hptoolkit.reporting.figures.view import StudyView
-from hptoolkit.reporting.formatting import label, metric_label, symbol
+from hptoolkit.reporting.formatting import label, metric_label
 from hptoolkit.search_space.region import TOLERANCE
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from optuna.study import Study
 
 from hptoolkit.coordinates.monomial import Factor, parse
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.errors import UserError
 from hptoolkit.reporting.figures.figure import BLUE, GREY, VERMILION, Figure, blank, brief
 from hptoolkit.reporting.figures.view import Point, Run, StudyView
-from hptoolkit.reporting.formatting import label, number, symbol
+from hptoolkit.reporting.formatting import label, number
 from hptoolkit.samplers import GPReport, GPSampler
 
 # Points without which a fit says nothing but its prior; points whose fit takes too long.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures import boundary
 from hptoolkit.reporting.figures.axes_pair import pairs
 from hptoolkit.reporting.figures.collapse import sentence_by_side, share, shares_explained
@@ -9,7 +10,7 @@ from hptoolkit.reporting.figures.exponents import Learned
 from hptoolkit.reporting.figures.noise import Noise, equals_of_best
 from hptoolkit.reporting.figures.variance import FEWEST
 from hptoolkit.reporting.figures.view import Point, StudyView
-from hptoolkit.reporting.formatting import metric, number, symbol
+from hptoolkit.reporting.formatting import metric, number
 
 # Configurations that are listed as equals of the best.
 _LISTED = 5

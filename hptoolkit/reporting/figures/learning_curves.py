@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.figure import (
     BAND,
     BLUE,
@@ -17,7 +18,7 @@ from hptoolkit.reporting.figures.figure import (
 )
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.view import Run, StudyView
-from hptoolkit.reporting.formatting import metric_label, number, symbol
+from hptoolkit.reporting.formatting import metric_label, number
 
 # Curves in a colour of their own, and curves of the others at most.
 _NAMED, _OTHERS = 3, 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.figure import (
     BAND,
     BLUE,
@@ -15,7 +16,7 @@ from hptoolkit.reporting.figures.figure import (
 )
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.view import Point, StudyView
-from hptoolkit.reporting.formatting import metric_label, symbol
+from hptoolkit.reporting.formatting import metric_label
 from hptoolkit.search_space.axis import rounded
 
 # Points that make a profile, and panels in a figure at most.

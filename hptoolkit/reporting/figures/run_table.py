@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.view import Run, StudyView
-from hptoolkit.reporting.formatting import duration, metric, number, symbol
+from hptoolkit.reporting.formatting import duration, metric, number
 
 
 def rows(view: StudyView) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.axes_pair import Pair, pairs
 from hptoolkit.reporting.figures.figure import (
     BLACK,
@@ -16,7 +17,7 @@ from hptoolkit.reporting.figures.figure import (
     colours,
 )
 from hptoolkit.reporting.figures.view import Run, StudyView
-from hptoolkit.reporting.formatting import metric, metric_label, symbol
+from hptoolkit.reporting.formatting import metric, metric_label
 from hptoolkit.search_space.axis import rounded
 
 # Rows of panels at most: one for each parameter that trades with λ.

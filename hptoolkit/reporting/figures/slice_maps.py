@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.errors import command
 from hptoolkit.reporting.figures import slice_panel
 from hptoolkit.reporting.figures.axes_pair import Pair, pairs
@@ -20,7 +21,7 @@ from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.profiles import searched_along_axes
 from hptoolkit.reporting.figures.slice_panel import MARGIN, Cut
 from hptoolkit.reporting.figures.view import Point, StudyView
-from hptoolkit.reporting.formatting import metric_label, number, symbol
+from hptoolkit.reporting.formatting import metric_label, number
 from hptoolkit.search_space.axis import rounded
 
 # Points over both parameters that make a slice.

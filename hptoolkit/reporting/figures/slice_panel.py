@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.reporting.figures.axes_pair import Pair
 from hptoolkit.reporting.figures.figure import BLACK, GREY, VERMILION, axis, brief
 from hptoolkit.reporting.figures.view import Point, Run, StudyView
-from hptoolkit.reporting.formatting import symbol
 
 # The ridge's line, and those to both sides of it, in factors of the coordinate.
 _LINES = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
