@@ -1,7 +1,6 @@
-"""Record real runs on both sides of H = 1: digits at two budgets, over λ/(1−ρ), 1−ρ and α.
+"""Record real runs on both sides of H = 1: short ones on the digits, over λ/(1−ρ), 1−ρ and α.
 
     python -m benchmarks.record_regimes tests/data/digits_regimes_3.json --epochs 3
-    python -m benchmarks.record_regimes tests/data/digits_regimes_30.json --epochs 30
 
 The lattice is in λ/(1−ρ), so that it favours no system of axes that contains λα/(1−ρ). Its 168
 trainings are kept in the file as they end: run again, it goes on.
