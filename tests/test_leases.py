@@ -20,11 +20,12 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 import hptoolkit as hpt
+from hptoolkit import processes as machine
 from hptoolkit import storage
 from hptoolkit.attributes import CLAIM, LEASE, LOST, SEED
 from hptoolkit.execution.worker import run
 from hptoolkit.samplers.history import History
-from hptoolkit.storage import leases, machine
+from hptoolkit.storage import leases
 from hptoolkit.storage.leases import Lease, Times, Watcher
 from tests import page
 

@@ -87,7 +87,9 @@ def test_a_decoupled_decay_has_axes_of_its_own(
     optimizer: str, coupled: list[str], decoupled: list[str]
 ) -> None:
     for given, axes in ((False, coupled), (True, decoupled)):
-        found = Coordinates.for_optimizer(optimizer, batch_size="batch_size", decoupled=given).axes
+        found = Coordinates.for_optimizer(
+            optimizer, momentum="momentum", batch_size="batch_size", decoupled=given
+        ).axes
         assert [found[0], found[2]] == axes
     plain = Coordinates.for_optimizer(optimizer, normalized=False, decoupled=True).axes
     assert plain == Coordinates.for_optimizer(optimizer, normalized=False).axes
@@ -165,11 +167,12 @@ def test_the_labels_of_a_range_test_stand_at_their_lines(
     drawn: list[go.Figure] = []
     monkeypatch.setattr(go.Figure, "to_html", lambda self, **options: drawn.append(self) or "")
     test = RangeTest(
-        (1e-3, 1.0), (2.0, 1.0), (2.0, 1.0), (0.0, 0.0), False, Suggestion(0.01, 0.1, 0.05, 0.5)
-    )
+        (1e-3, 1.0), (2.0, 1.0), (2.0, 1.0), (0.0, 0.0), False, Suggestion(0.01, 0.1, 0.05, 0.5),
+        (0.1,), 100,
+    )  # fmt: skip
     range_test.draw(test, "digits", tmp_path / "figure.html")
     (figure,) = drawn
-    lines = [shape.x0 for shape in figure.layout.shapes]
+    lines = [shape.x0 for shape in figure.layout.shapes if shape.type == "line"]
     assert lines == [0.01, 0.1, 0.5]
     assert figure.layout.xaxis.type == "log"
     assert [10**note.x for note in figure.layout.annotations] == pytest.approx(lines)

@@ -72,7 +72,13 @@ def lr_range(
     print(f"Range test of {defined.name}{why}: {steps} steps, λ from {lowest:g} to {highest:g}.")
     test = measure(defined, split, chosen, steps=steps, lowest=lowest, highest=highest, ramps=ramps)
     outcome = {"study": defined.name, **dataclasses.asdict(test)}
-    draw(test, defined.name, path)
+    facts = [
+        ("data", f"{defined.data.name}, {len(split.train)} images to train on"),
+        ("network", f"Page's, width {defined.model.width}"),
+        ("training", f"{defined.training.optimizer}, batch {defined.training.batch_size}"),
+        ("ramps", f"{len(test.highs)}, {test.steps} steps in all, seed {defined.seed}"),
+    ]
+    draw(test, defined.name, path, facts)
     if mlflow != "off":
         _log(defined, test, path, mlflow)
     low, high = test.suggestion.low, test.suggestion.high

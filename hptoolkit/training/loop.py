@@ -126,9 +126,7 @@ def train(
             diverged=diverged,
             stopped_early=diverged is None and _out_of_patience(config, history),
             weights=trainer.state(),
-            at_chance=_chance(
-                history[-1], trainer.validation.labels[trainer.validation.rows].cpu()
-            ),
+            at_chance=_chance(history[-1], trainer.validation_labels()),
         )
 
 
@@ -254,9 +252,9 @@ def _chance(epoch: EpochReport, labels: Tensor) -> str | None:
     Neither must be better: the accuracy by more than its binomial noise, the loss by more than
     `CHANCE_LOSS` of itself. labels: int64 (n,), those of the validation images.
     """
-    shares = torch.bincount(labels).double() / len(labels)
+    shares = np.bincount(labels.numpy()) / len(labels)
     shares = shares[shares > 0]
-    entropy, largest = float(-(shares * shares.log()).sum()), float(shares.max())
+    entropy, largest = float(-(shares * np.log(shares)).sum()), float(shares.max())
     noise = math.sqrt(largest * (1 - largest) / len(labels))
     if epoch.validation_loss < (1 - CHANCE_LOSS) * entropy:
         return None

@@ -96,7 +96,9 @@ class GridPlan:
 def _moves(axes: int) -> Array:
     """The steps (n, axes) from a point to those around it, the point itself included."""
     if axes <= _ALL_CELLS:
-        return np.array(list(itertools.product((0.0, -1.0, 1.0), repeat=axes))).reshape(-1, axes)
+        return np.array(list(itertools.product((0.0, -1.0, 1.0), repeat=axes))).reshape(
+            3**axes, axes
+        )
     moves = [np.zeros(axes)]
     for count in (1, 2):
         for along in itertools.combinations(range(axes), count):
