@@ -1,13 +1,17 @@
-"""`python -m hptoolkit` lists the commands."""
+"""`python -m hptoolkit` lists the commands; with arguments it runs the one that they begin with."""
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
-    """Print the commands, a line each."""
-    from hptoolkit.cli.app import overview
+    """List the commands, or run one."""
+    from hptoolkit.cli import app
 
-    overview()
+    if len(sys.argv) > 1:
+        app.run()
+    app.overview()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import math
 
 import optuna
 import plotly.graph_objects as go
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import create_trial
 from optuna_dashboard import get_note, save_note
 from plotly.subplots import make_subplots
 
@@ -95,3 +97,28 @@ def test_one_row_is_left_as_it_is() -> None:
     dashboard.show(study, None, Album([described], [], [], []))
     assert list(plots(study)) == ["a-b"]
     assert figure.layout.height is None
+
+
+def test_what_a_user_calls_things_is_neither_markdown_nor_html() -> None:
+    study = optuna.create_study(study_name="a_b_<i>", direction="maximize")
+    for i, choice in enumerate(("<b>x", "*y*", "[z](javascript:0)")):
+        study.add_trial(
+            create_trial(
+                value=float(i),
+                params={"kind": choice, "lr": 0.1 * (i + 1)},
+                distributions={
+                    "kind": CategoricalDistribution(("<b>x", "*y*", "[z](javascript:0)")),
+                    "lr": FloatDistribution(0.01, 1.0, log=True),
+                },
+                intermediate_values={1: 0.0, 2: float(i)},
+            )
+        )
+    album = make(study, None)
+    text = dashboard.note(study, None, album)
+    assert "# a\\_b\\_\\<i\\>" in text
+    assert "[z](javascript:0)" not in text
+    assert "\\[z\\](javascript:0)" in text
+    curves = next(figure for figure in album.figures if figure.id == "learning-curves")
+    names = [trace.name for trace in curves.figure.data]
+    assert any("&lt;b&gt;x" in name for name in names)
+    assert not any("<b>" in name for name in names)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -14,7 +15,8 @@ from hptoolkit.cli.lr_range import lr_range
 from hptoolkit.cli.proxy import proxy
 from hptoolkit.cli.report import report
 from hptoolkit.cli.study import study
-from hptoolkit.errors import UserError, command
+from hptoolkit.errors import UserError
+from hptoolkit.errors import command as typed
 
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "study": (study, "search good hyperparameters, from where theory says they are"),
@@ -24,12 +26,18 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
 }
 
 
-def run(name: str) -> None:
-    """Run a command on this process's arguments, and exit with its code."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command()(COMMANDS[name][0])
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+for _name, (_function, _purpose) in COMMANDS.items():
+    app.command(_name, short_help=_purpose)(_function)
+
+
+def run(name: str | None = None) -> None:
+    """Run a command on this process's arguments (None: the one they begin with), and exit."""
+    command: Any = typer.main.get_command(app)
+    if name is not None:
+        command = command.commands[name]
     try:
-        code = app(standalone_mode=False)
+        code = command.main(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
@@ -48,4 +56,4 @@ def overview() -> None:
     print("hptoolkit: tune neural networks in the invariant coordinates of SGD.\n")
     for name, (_, purpose) in COMMANDS.items():
         print(f"  python -m hptoolkit.{name:<10} {purpose}")
-    print(f"\nEach has --help. The first to try: {command('study')}")
+    print(f"\nEach has --help. The first to try: {typed('study')}")

@@ -83,42 +83,50 @@ class Facts:
 _SGD, _MOMENTUM = ("lr", "weight_decay"), ("lr", "momentum", "weight_decay")
 _BETAS = ("lr", "momentum", "beta2", "eps", "weight_decay")
 FACTS: dict[str, Facts] = {
-    "sgd": Facts("sgd", _SGD, "[1] section 2"),
-    "momentum": Facts("sgd", _MOMENTUM, "[1] section 2", vectors=1),
-    "nesterov": Facts("sgd", _MOMENTUM, "[1] section 2", vectors=1),
-    "adagrad": Facts("adaptive", ("lr", "eps", "weight_decay"), "as Adam, [1]", -1, vectors=1),
-    "rmsprop": Facts(
-        "adaptive", ("lr", "beta2", "eps", "weight_decay"), "[1] section 3", -1, vectors=1
+    "sgd": Facts("sgd", _SGD, "van Laarhoven 2017, section 2"),
+    "momentum": Facts("sgd", _MOMENTUM, "van Laarhoven 2017, section 2", vectors=1),
+    "nesterov": Facts("sgd", _MOMENTUM, "van Laarhoven 2017, section 2", vectors=1),
+    "adagrad": Facts(
+        "adaptive", ("lr", "eps", "weight_decay"), "as Adam, van Laarhoven 2017", -1, vectors=1
     ),
-    "adam": Facts("adaptive", _BETAS, "[1] section 3", -1, vectors=2),
-    "adamw": Facts("decoupled", _BETAS, "[1], [2]", -1, vectors=2),
+    "rmsprop": Facts(
+        "adaptive",
+        ("lr", "beta2", "eps", "weight_decay"),
+        "van Laarhoven 2017, section 3",
+        -1,
+        vectors=1,
+    ),
+    "adam": Facts("adaptive", _BETAS, "van Laarhoven 2017, section 3", -1, vectors=2),
+    "adamw": Facts(
+        "decoupled", _BETAS, "van Laarhoven 2017, Loshchilov & Hutter 2019", -1, vectors=2
+    ),
     "lbfgs": Facts(
         None,
         ("lr", "history", "iterations"),
-        "[9]: steps are free of scale but for each run's first",
+        "Nocedal & Wright 2006: steps are free of scale but for each run's first",
     ),
     "shampoo": Facts(
         "adaptive",
         ("lr", "precondition_every", "eps", "weight_decay"),
-        "[7]: the step has the gradient's scale to the power 0; eps is added to its square",
+        "Gupta et al. 2018: the step is free of the gradient's scale; eps is added to its square",
         eps_power=-2,
     ),
     "lars": Facts(
         "lars",
         ("lr", "momentum", "trust_coefficient", "weight_decay"),
-        "[3]: steps are in proportion to the weights",
+        "You et al. 2017: steps are in proportion to the weights",
         vectors=1,
     ),
     "lamb": Facts(
         "lamb",
         _BETAS,
-        "[6]: steps are in proportion to the weights; exact for eps = 0",
+        "You et al. 2020: steps are in proportion to the weights; exact for eps = 0",
         vectors=2,
     ),
     "muon": Facts(
         "decoupled",
         ("lr", "momentum", "weight_decay", "muon_rest", "muon_rest_lr"),
-        "[8]: the step has no scale; for the parameters that Muon itself trains",
+        "Jordan 2024: the step has no scale; for the parameters that Muon itself trains",
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -67,19 +68,24 @@ def note(study: Study, definition: Search | None, album: Album) -> str:
         f"The same figures with their captions on one page: "
         f"`python -m hptoolkit.report {study.study_name}`.",
         *(
-            f"**{number}. {figure.title}.** {_caption(figure)}"
+            f"**{number}. {figure.title}.** {_plain(_caption(figure))}"
             for number, figure in enumerate(album.figures, start=1)
         ),
     ]
-    parts = [f"# {study.study_name}", about(study, definition)]
+    parts = [f"# {_plain(study.study_name)}", _plain(about(study, definition))]
     for title, lines in (
-        ("What was found", album.findings),
+        ("What was found", [_plain(line) for line in album.findings]),
         ("How to read it", reading),
-        ("What cannot be shown", album.notes),
+        ("What cannot be shown", [_plain(line) for line in album.notes]),
     ):
         if lines:
             parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)]
     return "\n\n".join(parts)
+
+
+def _plain(text: str) -> str:
+    """A sentence with a user's names and values in it, which are not to be read as Markdown."""
+    return re.sub(r"([\\`*_\[\]<>~|])", r"\\\1", text)
 
 
 def rows_of(figure: Any) -> list[Any]:

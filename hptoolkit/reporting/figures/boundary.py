@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from hptoolkit.coordinates.symbols import symbol
-from hptoolkit.reporting.figures.figure import GREY, LIGHT, VERMILION, Figure, blank, brief
+from hptoolkit.reporting.figures.figure import GREY, LIGHT, VERMILION, Figure, blank, brief, plain
 from hptoolkit.reporting.figures.view import StudyView
 from hptoolkit.reporting.formatting import number
 
@@ -166,7 +166,7 @@ def draw(view: StudyView) -> Figure | str:
             showlegend=row == 0, text=[f"{each.best:.3g}"], textposition="top center",
             marker={"symbol": "diamond", "size": 14, "color": VERMILION},
         )  # fmt: skip
-    names = [symbol(each.axis) for each in reversed(found)]
+    names = [plain(symbol(each.axis)) for each in reversed(found)]
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[-0.6, len(names) - 0.4],
         tickfont={"size": 15},

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from hptoolkit.reporting.formatting import label
@@ -72,13 +73,18 @@ def blank(columns: int = 1, rows: int = 1, titles: Sequence[str] = (), **options
     return figure
 
 
+def plain(text: str) -> str:
+    """A text of a user's for plotly, which would read `<b>` in it as markup."""
+    return escape(text, quote=False)
+
+
 def axis(expression: str, values: Iterable[float]) -> dict[str, Any]:
     """Options of the axis of a parameter or coordinate: its label, logarithmic where it can be."""
     found = [v for v in values if math.isfinite(v)]
     if not found or min(found) <= 0:
-        return {"title_text": label(expression)}
+        return {"title_text": plain(label(expression))}
     decades = math.log10(max(found) / min(found))
-    options = {"title_text": label(expression), "type": "log", "tickangle": 0}
+    options = {"title_text": plain(label(expression)), "type": "log", "tickangle": 0}
     # Few labels: the dashboard draws a figure at half the report's width.
     if decades < 3.6:
         return options | {"dtick": "D2" if decades < 2 else 1, "tickformat": "~g"}

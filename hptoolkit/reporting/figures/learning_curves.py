@@ -15,6 +15,7 @@ from hptoolkit.reporting.figures.figure import (
     Figure,
     blank,
     brief,
+    plain,
 )
 from hptoolkit.reporting.figures.noise import Noise
 from hptoolkit.reporting.figures.view import Run, StudyView
@@ -103,7 +104,7 @@ def _frame(view: StudyView, told: Sequence[Run]) -> tuple[float, float] | None:
 
 def _title(view: StudyView, run: Run) -> str:
     params = ", ".join(f"{symbol(n)} {number(v)}" for n, v in run.params.items())
-    return f"run {run.number}: {params}"
+    return plain(f"run {run.number}: {params}")
 
 
 def _caption(pruned: Sequence[Run], lost: Sequence[Run], noise: Noise | None) -> str:

@@ -15,6 +15,7 @@ from hptoolkit.reporting.figures.figure import (
     blank,
     brief,
     colours,
+    plain,
 )
 from hptoolkit.reporting.figures.view import Run, StudyView
 from hptoolkit.reporting.formatting import metric, metric_label
@@ -74,7 +75,7 @@ def _panel(figure: Any, view: StudyView, axes: tuple[str, str], row: int, column
         figure.add_scatter(
             **_places(view, rest, axes), mode="markers", name="pruned, diverged or failed",
             marker={"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": GREY}},
-            text=[f"run {run.number}: {run.reason or run.state}" for run in rest],
+            text=[plain(f"run {run.number}: {run.reason or run.state}") for run in rest],
             hoverinfo="text", showlegend=first, **where,
         )  # fmt: skip
     steps = [step.run for step in view.steps]
