@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import math
 import os
 import pickle
@@ -296,24 +297,26 @@ def _roughness(values: Array) -> float:
 
 
 def _digits() -> Table:
-    mean = table_trials.response()
-    accuracies = [row["accuracy"] or table_trials.CHANCE for row in table_trials.TABLE["rows"]]
-    best = max(accuracies)
+    rows = json.loads(table_trials.DIGITS.read_text())
+    accuracies = [row["accuracy"] or table_trials.CHANCE for row in rows["rows"]]
+    table = table_trials.load(table_trials.DIGITS, "page")
+
+    def deviation(value: float) -> float:
+        return math.sqrt(value * (1.0 - value) / table_trials.IMAGES)
 
     def told(params: Params, rng: np.random.Generator) -> float:
-        value = mean(params)
-        deviation = math.sqrt(value * (1.0 - value) / table_trials.IMAGES)
-        return value + deviation * float(rng.standard_normal())
+        value = table.accuracy(params)
+        return value + deviation(value) * float(rng.standard_normal())
 
     return Table(
         name="digits",
         group="digits",
         held_out=False,
-        space=table_trials.SPACE,
-        coordinates=tuple(table_trials.TABLE["axes"]),
-        mean=mean,
+        space=table.space,
+        coordinates=tuple(rows["axes"]),
+        mean=table.accuracy,
         told=told,
-        best=best,
+        best=table.best,
         middle=float(np.median(accuracies)),
-        noise=math.sqrt(best * (1.0 - best) / table_trials.IMAGES),
+        noise=deviation(table.best),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import race_results, race_tables
+from benchmarks import race, race_results, race_tables
 from benchmarks.race_contestants import CONTESTANTS
 from benchmarks.race_results import Run
 
@@ -60,6 +61,19 @@ def test_step_laws_losses_become_a_table(tmp_path: Path, monkeypatch: pytest.Mon
     assert made.best == pytest.approx(-2.7)
     middle = {"lr": math.sqrt(2e-3 * 4e-3), "batch_size": 32}
     assert made.mean(middle) == pytest.approx(-2.85)
+
+
+def test_the_digits_are_raced_and_a_run_ends_within_noise_of_the_best() -> None:
+    (made,) = race_tables.load(["digits"])
+    assert isinstance(made, race_tables.Table)
+    assert made.best == pytest.approx(286 / 288)
+    assert made.mean({"lr": 0.001, "momentum": 0.5, "weight_decay": 0.01}) == pytest.approx(
+        48 / 288
+    )
+    result = race.race(made, "coord", seed=0, limit=25)
+    assert replace(race.race(made, "coord", seed=0, limit=25), seconds=result.seconds) == result
+    assert result.within_two <= result.within_one
+    assert 0.0 <= result.regret_end <= result.regret_10 <= result.regret_5 < 0.5
 
 
 def test_what_is_not_there_is_skipped_with_a_reason(
