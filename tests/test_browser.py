@@ -119,7 +119,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         pytest.skip("chromium and chromedriver are not installed")
     pytest.importorskip("selenium")
     folder = tmp_path_factory.mktemp("site")
-    small = ["digits", "--set", "training.epochs=3", "--set", "model.width=4", "--trials", "10"]
+    small = [
+        "digits", "--start", "page", "--set", "training.epochs=3", "--set", "model.width=4",
+        "--trials", "10",
+    ]  # fmt: skip
     best = outcome(run(folder, *small))["best"]
     with ExitStack() as servers:
         addresses = [

@@ -88,7 +88,8 @@ def test_a_study_goes_on_with_the_trial_that_was_next(
 
 def test_a_study_of_the_gp_goes_on(folder: Path) -> None:
     trial = one_more(folder, "digits-gp", "study", "digits", "--sampler", "gp")
-    assert trial.state == TrialState.COMPLETE
+    # It may look at a corner of the box, where training diverges.
+    assert trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
     # Where exactly is a matter of the libraries' versions: not where it has been.
     assert trial.params not in [t.params for t in stored(folder, "digits-gp").trials[:-1]]
 

@@ -9,6 +9,7 @@ from hptoolkit.coordinates.monomial import Factor
 from hptoolkit.coordinates.start import MOMENTUM, RULES, Beginning, begin, run_steps
 from hptoolkit.coordinates.theory import FACTS
 from hptoolkit.errors import UserError, nearest
+from hptoolkit.optuna_internals import contains
 from hptoolkit.search_space.axis import numeric_range, to_value
 
 KINDS = ("theory", "file", "page", "lr-range")
@@ -154,6 +155,6 @@ def _own_values(defined: StudyDefinition) -> dict[str, Any]:
 
 def _contains(distribution: Any, value: Any) -> bool:
     try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
+        return contains(distribution, value)
     except (TypeError, ValueError):
         return False

@@ -126,11 +126,17 @@ def model_lines(study: Study, metric_name: str) -> list[str]:
 
 def model_sentence(report: GPReport, metric_name: str) -> str:
     """What the GP has learned, in the notation of the lines around it."""
-    low, high = (metric(metric_name, end) for end in report.interval)
+    accuracy = metric_name.endswith("accuracy")
+    # The GP knows no bounds; nobody believes in an accuracy above 100 %.
+    expected, least, most = (
+        min(max(value, 0.0), 1.0) if accuracy else value
+        for value in (report.value, *report.interval)
+    )
+    low, high = metric(metric_name, least), metric(metric_name, most)
     best = ", ".join(f"{symbol(name)} = {number(value)}" for name, value in report.best.items())
     predicted = (
         f"After {report.points} points it expects the best at {best}: "
-        f"{metric(metric_name, report.value)} ({low} to {high}, 95 %)."
+        f"{metric(metric_name, expected)} ({low} to {high}, 95 %)."
     )
     if not report.exponents:
         return predicted
