@@ -5,7 +5,7 @@ from __future__ import annotations
 import optuna
 
 import hptoolkit as hpt
-from hptoolkit.reporting.results import model_sentence, page_table
+from hptoolkit.reporting.results import in_symbols, model_sentence, page_table
 from hptoolkit.samplers.gp import Exponent, GPReport
 from tests import page
 
@@ -40,3 +40,11 @@ def test_the_gp_speaks_in_the_notation_of_its_neighbours() -> None:
         "validation accuracy depends on λ · (1−ρ)^(-0.56 ± 0.04; theory -1) first of all. After 12 "
         "points it expects the best at λ = 0.256, ρ = 0.75: 98.61 % (97.00 % to 99.00 %, 95 %)."
     )
+
+
+def test_why_a_search_ended_is_in_the_same_notation() -> None:
+    sampler = hpt.CoordinateDescentSampler(page.COORDINATES, start=page.START)
+    study = optuna.create_study(sampler=sampler)
+    reason = "no step along lr*weight_decay/(1-momentum), 1-momentum, weight_decay is better"
+    assert in_symbols(reason, study) == "no step along λα/(1−ρ), 1−ρ, α is better"
+    assert in_symbols("my_lr and lr.x stay", study) == "my_lr and lr.x stay"

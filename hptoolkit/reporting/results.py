@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,17 @@ def model_sentence(report: GPReport, metric_name: str) -> str:
     return f"{judged} depends on {symbol(report.anchor or '')} · {fitted} first of all. {predicted}"
 
 
+def in_symbols(text: str, study: Study) -> str:
+    """A sampler's sentence with its axes written as they are in the lines around it."""
+    if not isinstance(study.sampler, CoordinateSampler):
+        return text
+    coordinates = study.sampler.coordinates
+    names = {*coordinates.axes, *map(str, coordinates.factors), *coordinates.names}
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", lambda m: symbol(m[0]), text)
+    return text
+
+
 def dashboard_command(storage: str) -> str:
     """The command that opens the study in optuna-dashboard."""
     return f"{program('optuna-dashboard')} {shlex.quote(redact(storage))}"
@@ -174,7 +186,11 @@ def show(
     table = page_table(study, metric_name)
     if table is not None:
         console.print(table)
-    lines = [best_line(study, metric_name), *model_lines(study, metric_name), f"Stopped: {reason}."]
+    lines = [
+        best_line(study, metric_name),
+        *model_lines(study, metric_name),
+        f"Stopped: {in_symbols(reason, study)}.",
+    ]
     lines.append(f"See what was found: {report_command(study.study_name, storage)}")
     lines.append(f"Inspect the study:  {dashboard_command(storage)}")
     if mlflow != "off":
