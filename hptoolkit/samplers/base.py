@@ -7,7 +7,6 @@ A trial that is run again, because its worker has gone, keeps the choice that wa
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import time
 import warnings
@@ -169,6 +168,8 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
         if len(study.directions) > 1:
             return
         self._note_coordinates(study, trial, state)
+        if not in_optimize_loop(study):
+            return  # nothing to stop: whoever asks and tells asks `why_finished` as well
         # The trial's result is stored only after this call.
         ended = copy.copy(trial)
         ended.state, ended.values = state, list(values) if values is not None else None
@@ -179,8 +180,7 @@ class CoordinateSampler(CoordinateSearch, BaseSampler):
             region = self.region(space)
             history = self._history(study, trials, space, trial.number)
             if self.ends(region) and self.finished(region, history):
-                with contextlib.suppress(RuntimeError):  # outside study.optimize
-                    study.stop()
+                study.stop()
 
     def _note_coordinates(self, study: Study, trial: FrozenTrial, state: TrialState) -> None:
         """Store a trial's coordinates. That one has none, and is left out, is said once.
