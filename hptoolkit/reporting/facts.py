@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from optuna.study import Study
 
@@ -18,18 +17,20 @@ from hptoolkit.config.schema import Search
 from hptoolkit.coordinates.symbols import symbol
 from hptoolkit.errors import UserError, command
 from hptoolkit.reporting.formatting import duration
+from hptoolkit.tracking.environment import installed
 
 _PACKAGES = ("hptoolkit", "optuna", "torch", "scikit-learn", "botorch", "numpy")
 
 
 def facts(study: Study, defined: Search | None) -> list[tuple[str, str]]:
     """Pairs of a name and a text; what a foreign study does not keep is left out."""
+    versions = ", ".join([f"Python {platform.python_version()}", *installed(_PACKAGES)])
     found = [
         *_data(study),
         *_training(defined),
         *_search(study, defined),
         *_time(study),
-        ("drawn", f"{datetime.now():%Y-%m-%d %H:%M}, {_versions()}"),
+        ("drawn", f"{datetime.now():%Y-%m-%d %H:%M}, {versions}"),
     ]
     if defined is not None and (line := study_command(study, defined)):
         found.append(("command", line))
@@ -102,13 +103,3 @@ def _time(study: Study) -> Iterator[tuple[str, str]]:
             f"{min(starts):%Y-%m-%d %H:%M} to {max(ends):%Y-%m-%d %H:%M}, "
             f"{duration(spent)} of trials",
         )
-
-
-def _versions() -> str:
-    found = [f"Python {platform.python_version()}"]
-    for package in _PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)

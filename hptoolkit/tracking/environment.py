@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +30,7 @@ def environment_tags() -> dict[str, str]:
     """MLflow tags: git commit (in a checkout), Python and package versions, processor, cores."""
     tags = {
         "python": platform.python_version(),
-        "packages": ", ".join(_installed()),
+        "packages": ", ".join(installed(_PACKAGES)),
         "cpu": _cpu_model(),
         "cores": str(os.cpu_count()),
     }
@@ -53,9 +54,10 @@ def watch(run_id: str, uri: str) -> Monitor | None:
     return monitor
 
 
-def _installed() -> list[str]:
+def installed(packages: Iterable[str]) -> list[str]:
+    """Names and versions of those packages that are installed."""
     found = []
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
